@@ -1,0 +1,1 @@
+"""Cutting bytes into chunks by content."""

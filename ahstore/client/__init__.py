@@ -1,0 +1,1 @@
+"""What users hold in Python: Store, Folder, Model, Dataset, Branch, Tag, Commit."""

@@ -1,0 +1,1 @@
+"""Bytes to bytes: canonical msgpack, digests, envelopes. No I/O."""

@@ -1,0 +1,1 @@
+"""What Asset Hub means by folders, assets, labels and evaluations."""

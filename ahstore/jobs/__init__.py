@@ -1,0 +1,1 @@
+"""Train and evaluate: user code run as local processes, supervised, recorded, committed."""

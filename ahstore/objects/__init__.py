@@ -1,0 +1,1 @@
+"""Files, trees and commits: encode, decode, walk. No I/O of their own."""

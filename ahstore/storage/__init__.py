@@ -1,0 +1,1 @@
+"""The one I/O floor: write-once files, cells, leases, on disk or in memory."""

@@ -1,0 +1,1 @@
+"""The test kit we ship: conformance suites that a new backend must pass."""

@@ -1,0 +1,1 @@
+"""Versions of a set of files: transactions, checkout, references, history."""
