@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Make everything ready: system packages that are missing, and .venv exactly as requirements.lock
+# says, with ahstore in it. Does nothing when all is in place. PYTHON chooses the interpreter.
+#
+#   tools/setup.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+stamp=.venv/.made-from
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+missing_packages() {
+    command -v git >/dev/null || echo git
+    command -v "$python" >/dev/null || echo python3
+    # ensurepip is what Debian leaves out of python3 unless python3-venv is installed.
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+}
+
+install_system_packages() {
+    local missing
+    missing=$(missing_packages | tr '\n' ' ')
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        say "please install these first, then try again: $missing"
+        exit 1
+    fi
+    say "installing $missing"
+    # shellcheck disable=SC2086  # a list of names
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing; } >&2
+}
+
+fingerprint() {
+    "$python" - <<'PY'
+import hashlib, pathlib, sys
+parts = [pathlib.Path(name).read_bytes() for name in ("requirements.lock", "pyproject.toml")]
+parts += [sys.version.encode(), sys.executable.encode(), str(pathlib.Path.cwd()).encode()]
+print(hashlib.sha256(b"\0".join(parts)).hexdigest())
+PY
+}
+
+make_venv() {
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
+        say "$("$python" --version) is too old: Python 3.10 or newer is needed (PYTHON=… chooses)"
+        exit 1
+    }
+    say "making .venv ($("$python" --version), requirements.lock); this happens once"
+    "$python" -m venv --clear .venv
+    echo unfinished >"$stamp"
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+}
+
+# Two makes started together wait for each other rather than write one .venv twice.
+if command -v flock >/dev/null && [ "${AHSTORE_SETUP_LOCKED:-}" != 1 ]; then
+    AHSTORE_SETUP_LOCKED=1 exec flock tools/setup.sh tools/setup.sh "$@"
+fi
+
+install_system_packages
+if [ -d .venv ] && [ ! -e "$stamp" ]; then
+    say "using the .venv that is here, which this script did not make (remove it to have it made)"
+    exit 0
+fi
+made_from=$(fingerprint)
+if [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
+    make_venv
+    printf '%s\n' "$made_from" >"$stamp"
+fi
