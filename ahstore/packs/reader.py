@@ -1,0 +1,189 @@
+"""Reading packs: one blob, many with few requests, a pack's index, the list of packs.
+
+Nothing is handed out unverified: stored bytes against their XXH3 always, against their SHA-256
+when they may come from elsewhere, and always before anything parses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ahstore.codec.digests import checksum64, sha256
+from ahstore.errors import CorruptError, InvalidInputError
+from ahstore.ids import Address, PackId
+from ahstore.packs import format as layout
+from ahstore.packs.place import FAMILIES, Family, Kind, Place, pack_key, parse_pack_key
+from ahstore.storage.contract import Storage
+
+MAX_GAP_BYTES = 64 * 1024
+MAX_SPAN_BYTES = 8 * 2**20
+TAIL_BYTES = 64 * 1024
+"""How much of a pack's end is read at once: with it most indexes come in one request."""
+
+Wanted = tuple[Address, Place]
+Found = tuple[Address, bytes]
+
+
+class PackReader:
+    """Reads the packs of one store. Threads may share it."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def read(self, address: Address, place: Place, *, trusted: bool) -> bytes:
+        """Return a blob's bytes.
+
+        Args:
+            address: what they must hash to.
+            place: where they lie.
+            trusted: the store's disk is our own, and a chunk's XXH3 is enough.
+
+        Raises:
+            MissingError: there is no such pack (any more).
+            CorruptError: the bytes are not those; names pack, offset and address.
+        """
+        try:
+            data = self._storage.read_range(
+                pack_key(place.family, place.pack), place.offset, place.stored
+            )
+        except CorruptError as error:
+            raise _damaged(address, place, str(error)) from error
+        return _verified(address, place, data, trusted=trusted)
+
+    def read_many(self, wanted: Iterable[Wanted], *, trusted: bool = True) -> Iterator[Found]:
+        """Yield each wanted blob, by pack and offset; neighbours come with one request.
+
+        Holds one span (``MAX_SPAN_BYTES``, or one blob) in memory at a time.
+
+        Raises:
+            MissingError, CorruptError: as ``read``.
+        """
+        ordered = sorted(wanted, key=_by_position)
+        for span in _spans(ordered):
+            yield from self._read_span(span, trusted=trusted)
+
+    def _read_span(self, span: Sequence[Wanted], *, trusted: bool) -> Iterator[Found]:
+        first = span[0][1]
+        start = first.offset
+        end = max(place.offset + place.stored for _, place in span)
+        try:
+            data = self._storage.read_range(pack_key(first.family, first.pack), start, end - start)
+        except CorruptError:
+            # Truncated somewhere: hand out what is whole, and name the first that is not.
+            for address, place in span:
+                yield address, self.read(address, place, trusted=trusted)
+            return
+        for address, place in span:
+            at = place.offset - start
+            blob = data[at : at + place.stored]
+            yield address, _verified(address, place, blob, trusted=trusted)
+
+    def read_index(self, family: Family, pack: PackId) -> list[Wanted]:
+        """Return address and place of each blob in a pack, sorted.
+
+        Raises:
+            MissingError: there is no such pack.
+            CorruptError: its end is damaged or belongs to another pack.
+            UnsupportedError: a later version wrote it.
+        """
+        return list(layout.entries(self.read_raw_index(family, pack), pack, family))
+
+    def read_raw_index(self, family: Family, pack: PackId) -> bytes:
+        """Return the checked entries of a pack's index as they stand in the file; see above."""
+        key = pack_key(family, pack)
+        try:
+            return self._read_raw_index(key, family, pack)
+        except CorruptError as error:
+            raise CorruptError(f"the pack {key} is damaged: {error}", pack=pack, key=key) from error
+
+    def _read_raw_index(self, key: str, family: Family, pack: PackId) -> bytes:
+        size = self._storage.stat(key).size
+        tail = self._storage.read_range(key, max(0, size - TAIL_BYTES), min(size, TAIL_BYTES))
+        trailer = layout.decode_trailer(tail[-layout.TRAILER_BYTES :], size=size)
+        if trailer.pack != pack or trailer.family != family:
+            raise CorruptError(f"it is the pack {trailer.family}/{trailer.pack}")
+        length = trailer.index_bytes
+        in_tail = len(tail) - layout.TRAILER_BYTES - length
+        if in_tail >= 0:
+            index = tail[in_tail : in_tail + length]
+        else:
+            index = self._storage.read_range(key, trailer.index_offset, length)
+        layout.check_index(index, trailer)
+        return index
+
+    def check_header(self, family: Family, pack: PackId) -> None:
+        """Check a pack's first bytes, which nothing else needs.
+
+        Raises:
+            MissingError, CorruptError, UnsupportedError: as ``read_index``.
+        """
+        key = pack_key(family, pack)
+        try:
+            layout.check_header(self._storage.read_range(key, 0, layout.HEADER_BYTES), family)
+        except CorruptError as error:
+            raise CorruptError(f"the pack {key} is damaged: {error}", pack=pack, key=key) from error
+
+
+def list_packs(storage: Storage) -> Iterator[tuple[Family, PackId]]:
+    """Yield the packs that are in the store; files there that are no packs are passed over."""
+    for family in FAMILIES:
+        for key in storage.list(f"packs/{family}/"):
+            found = _find_pack(key)
+            if found is not None:
+                yield found
+
+
+def _find_pack(key: str) -> tuple[Family, PackId] | None:
+    try:
+        return parse_pack_key(key)
+    except InvalidInputError:
+        return None
+
+
+def _by_position(wanted: Wanted) -> tuple[str, str, int]:
+    place = wanted[1]
+    return place.family, place.pack, place.offset
+
+
+def _spans(ordered: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+    """Group blobs, sorted by position, into ranges worth reading as one."""
+    span: list[Wanted] = []
+    pack, start, end = "", 0, 0
+    for item in ordered:
+        place = item[1]
+        stop = place.offset + place.stored
+        if (
+            span
+            and place.pack == pack
+            and place.family == span[0][1].family
+            and place.offset - end <= MAX_GAP_BYTES
+            and max(stop, end) - start <= MAX_SPAN_BYTES
+        ):
+            span.append(item)
+            end = max(end, stop)
+            continue
+        if span:
+            yield span
+        span, pack, start, end = [item], place.pack, place.offset, stop
+    if span:
+        yield span
+
+
+def _verified(address: Address, place: Place, data: bytes, *, trusted: bool) -> bytes:
+    if len(data) != place.stored or checksum64(data) != place.checksum:
+        raise _damaged(address, place, "its checksum does not match")
+    if (not trusted or place.kind is not Kind.CHUNK) and sha256(data) != address:
+        raise _damaged(address, place, "its bytes are not those of its address")
+    return data
+
+
+def _damaged(address: Address, place: Place, why: str) -> CorruptError:
+    return CorruptError(
+        f"{place.kind.name.lower()} {address.hex()} is damaged in pack {place.family}/{place.pack}"
+        f" at offset {place.offset}: {why}",
+        pack=place.pack,
+        family=place.family,
+        offset=place.offset,
+        address=address.hex(),
+        kind=place.kind.name,
+    )
