@@ -6,13 +6,14 @@ Implements "Files" of docs/format/objects.md. Rows are plain lists, for there ar
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from ahstore.codec.digests import MD5_BYTES
 from ahstore.errors import CorruptError, InvalidInputError
-from ahstore.ids import ADDRESS_BYTES, Address, ChunkId
+from ahstore.ids import ChunkId
 from ahstore.names import check_object_path
 from ahstore.objects import content_type as content_types
 
@@ -27,8 +28,8 @@ LEVEL_SHIFT = 4
 MAX_REF_LEVEL = 15
 _KNOWN_FLAGS = EXECUTABLE | MAX_REF_LEVEL << LEVEL_SHIFT
 
-LENGTH_BYTES = 8
-REF_BYTES = ADDRESS_BYTES + LENGTH_BYTES
+_REF = struct.Struct(">32sQ")
+REF_BYTES = _REF.size
 MAX_INLINE_REFS = 4
 
 _NS_PER_SECOND = 1_000_000_000
@@ -44,7 +45,7 @@ class ChunkRef(NamedTuple):
 
 def pack_refs(refs: list[ChunkRef]) -> bytes:
     """Return the references back to back: 32 bytes of id and the length, u64 big-endian."""
-    return b"".join([ref[0] + ref[1].to_bytes(LENGTH_BYTES, "big") for ref in refs])
+    return b"".join([_REF.pack(*ref) for ref in refs])
 
 
 def unpack_refs(data: bytes) -> Iterator[ChunkRef]:
@@ -55,12 +56,10 @@ def unpack_refs(data: bytes) -> Iterator[ChunkRef]:
     """
     if len(data) % REF_BYTES:
         raise CorruptError(f"a chunk list of {len(data)} bytes, not a multiple of {REF_BYTES}")
-    for at in range(0, len(data), REF_BYTES):
-        middle = at + ADDRESS_BYTES
-        length = int.from_bytes(data[middle : at + REF_BYTES], "big")
+    for chunk_id, length in _REF.iter_unpack(data):
         if not length:
             raise CorruptError("a chunk list holds a chunk of no bytes")
-        yield ChunkRef(ChunkId(Address(data[at:middle])), length)
+        yield ChunkRef(chunk_id, length)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class PageReader:
             CorruptError: it is no page, or none that may be a root.
             NotFoundError: it is not there.
         """
-        page = self._load(page_id)
+        page = self.page(page_id)
         if page.level and len(page.rows) == 1:
             raise CorruptError(f"tree {page_id.hex()}: its root has a single page below")
         return page
@@ -89,7 +89,7 @@ class PageReader:
             CorruptError: it is not the page that the row describes.
             NotFoundError: it is not there.
         """
-        page = self._load(row[PAGE_ID])
+        page = self.page(row[PAGE_ID])
         if (
             page.level != level - 1
             or page.count != row[COUNT]
@@ -100,7 +100,8 @@ class PageReader:
             raise CorruptError(f"page {row[PAGE_ID].hex()} is not what the page above says")
         return page
 
-    def _load(self, page_id: PageId) -> Page:
+    def page(self, page_id: PageId) -> Page:
+        """Return a page by itself, unchecked against a parent."""
         page = self._cache.find(page_id)
         if page is None:
             page = decode_page(self._source.read_page(page_id))

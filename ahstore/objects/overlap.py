@@ -1,0 +1,79 @@
+"""The one rule between paths: there is no file where another file has a folder.
+
+Both a batch as large as the tree and one path into a million cost little: the questions are asked
+in key order with one cursor, which reads only the leaf pages they fall into.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Container, Iterator, Sequence
+
+from ahstore.objects.page import Page
+from ahstore.objects.tree import Tree
+from ahstore.objects.walk import LevelCursor
+
+
+def find_overlap(
+    tree: Tree, puts: Sequence[str], deleted: Container[str]
+) -> tuple[str, str] | None:
+    """Return a file and a path beneath it that would both be there after a change, or None.
+
+    Args:
+        tree: files as they are, free of overlaps.
+        puts: paths that are to be there afterwards, ascending.
+        deleted: paths that are not to be there afterwards (those in ``puts`` are all the same).
+    """
+    folders = _folders_of(puts)
+    for path in puts:
+        if path in folders:
+            return path, folders[path]
+    cursor = tree.cursor()
+    if not cursor.page.rows:
+        return None
+    return _file_above(cursor, folders, deleted) or _file_below(tree.cursor(), puts, deleted)
+
+
+def _folders_of(paths: Sequence[str]) -> dict[str, str]:
+    """Return every folder above the paths, each with one of the paths in it."""
+    folders: dict[str, str] = {}
+    for path in paths:
+        end = path.rfind("/")
+        while end > 0 and path[:end] not in folders:
+            folders[path[:end]] = path
+            end = path.rfind("/", 0, end)
+    return folders
+
+
+def _file_above(
+    cursor: LevelCursor, folders: dict[str, str], deleted: Container[str]
+) -> tuple[str, str] | None:
+    """Find a file of the tree where the puts need a folder."""
+    for folder in sorted(folders):
+        cursor.seek(folder)
+        keys = cursor.page.keys
+        at = bisect_left(keys, folder)
+        if at < len(keys) and keys[at] == folder and folder not in deleted:
+            return folder, folders[folder]
+    return None
+
+
+def _file_below(
+    cursor: LevelCursor, puts: Sequence[str], deleted: Container[str]
+) -> tuple[str, str] | None:
+    """Find a file of the tree beneath a path where the puts need a file."""
+    for path in sorted(path + "/" for path in puts):
+        cursor.seek(path)
+        for key in _keys_from(cursor, path):
+            if not key.startswith(path):
+                break
+            if key not in deleted:
+                return path[:-1], key
+    return None
+
+
+def _keys_from(cursor: LevelCursor, start: str) -> Iterator[str]:
+    page: Page = cursor.page
+    yield from page.keys[bisect_left(page.keys, start) :]
+    while cursor.advance():
+        yield from cursor.page.keys
