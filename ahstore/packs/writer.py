@@ -90,6 +90,7 @@ class PackWriter:
         offset = self._offset
         checksum = checksum64(data)
         self._append(data, length)
+        self._offset += length
         self._records[key] = layout.RECORD.pack(
             address, kind, RAW, 0, length, length, offset, checksum
         )
@@ -153,7 +154,6 @@ class PackWriter:
         except BaseException:
             self.abort()
             raise
-        self._offset += length
 
     def _flush(self) -> None:
         if self._parts:
