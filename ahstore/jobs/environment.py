@@ -1,0 +1,162 @@
+"""The environments of the processes that jobs start: for user code by allow-list, for git by rule.
+
+This is the one module of jobs that looks at the environment it was started in, and only to hand
+parts of it on to child processes. User code gets nothing that could hold a secret: no tokens, no
+credentials, no agent sockets, no home directory.
+"""
+
+from __future__ import annotations
+
+import os
+import site
+import sys
+from collections.abc import Mapping
+
+from ahstore.jobs.git_source import GitSource
+
+_PASSED_ON = frozenset(
+    [
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "LD_LIBRARY_PATH",
+        "LIBRARY_PATH",
+        "CPATH",
+        "CUDA_VISIBLE_DEVICES",
+        "CUDA_HOME",
+        "CUDA_PATH",
+        "CUDA_DEVICE_ORDER",
+        "NVIDIA_VISIBLE_DEVICES",
+        "NVIDIA_DRIVER_CAPABILITIES",
+        "ROCR_VISIBLE_DEVICES",
+        "HIP_VISIBLE_DEVICES",
+        "ZE_AFFINITY_MASK",
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "VIRTUAL_ENV",
+        "CONDA_PREFIX",
+        "CONDA_DEFAULT_ENV",
+    ]
+)
+_PROXIES = frozenset(
+    [
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "all_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "ALL_PROXY",
+    ]
+)
+_LOCALE_PREFIX = "LC_"
+
+_GIT_PASSED_ON = frozenset(
+    [
+        "GIT_SSH",
+        "GIT_SSH_COMMAND",
+        "GIT_SSH_VARIANT",
+        "GIT_ASKPASS",
+        "GIT_EXEC_PATH",
+        "GIT_SSL_CAINFO",
+        "GIT_SSL_CAPATH",
+        "GIT_SSL_CERT",
+        "GIT_SSL_KEY",
+        "GIT_SSL_NO_VERIFY",
+        "GIT_SSL_VERSION",
+        "GIT_PROXY_SSL_CAINFO",
+        "GIT_PROXY_SSL_CERT",
+        "GIT_PROXY_SSL_KEY",
+        "GIT_HTTP_USER_AGENT",
+        "GIT_HTTP_LOW_SPEED_LIMIT",
+        "GIT_HTTP_LOW_SPEED_TIME",
+        "GIT_CONFIG_GLOBAL",
+        "GIT_CONFIG_SYSTEM",
+        "GIT_CONFIG_NOSYSTEM",
+        "GIT_CONFIG_COUNT",
+    ]
+)
+_GIT_CONFIG_PREFIXES = ("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_")
+GIT_PROTOCOLS = "file:https:ssh"
+
+
+def caller_environment() -> dict[str, str]:
+    """Return the environment this process was started in."""
+    return dict(os.environ)
+
+
+def run_environment(
+    caller: Mapping[str, str], *, home: str, tmp: str, variables: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what user code sees: allowed variables of the caller and the run's own ``AH_…``.
+
+    ``python`` found through ``PATH`` is the interpreter that runs ahstore; packages that the user
+    installed for himself stay importable although ``HOME`` is the run's own.
+    """
+    environment = {name: caller[name] for name in caller if _is_passed_on(name, caller[name])}
+    path = caller.get("PATH") or os.defpath
+    environment.update(
+        PATH=os.pathsep.join([os.path.dirname(sys.executable), path]),
+        HOME=home,
+        TMPDIR=tmp,
+        USER="ahstore",
+        LOGNAME="ahstore",
+        PYTHONUNBUFFERED="1",
+        PYTHONIOENCODING="utf-8:backslashreplace",
+    )
+    if site.ENABLE_USER_SITE:
+        environment["PYTHONUSERBASE"] = site.getuserbase()
+    environment.update(variables)
+    return environment
+
+
+def _is_passed_on(name: str, value: str) -> bool:
+    if name in _PROXIES:
+        return "@" not in value
+    return name in _PASSED_ON or name.startswith(_LOCALE_PREFIX)
+
+
+def git_environment(caller: Mapping[str, str], source: GitSource | None = None) -> dict[str, str]:
+    """Return what git sees: the user's own configuration and credentials, nothing of a repository.
+
+    Variables that point git at another repository, trace its talk or widen its protocols are taken
+    out. A secret URL is given as a rewriting rule, so that it is on no command line.
+    """
+    environment = {
+        name: value
+        for name, value in caller.items()
+        if not name.startswith("GIT_")
+        or name in _GIT_PASSED_ON
+        or name.startswith(_GIT_CONFIG_PREFIXES)
+    }
+    environment.update(
+        GIT_ALLOW_PROTOCOL=GIT_PROTOCOLS,
+        GIT_TERMINAL_PROMPT="0",
+        SSH_ASKPASS_REQUIRE="never",
+        GIT_NO_REPLACE_OBJECTS="1",
+        GIT_NO_LAZY_FETCH="1",
+        GIT_OPTIONAL_LOCKS="0",
+        GIT_TEMPLATE_DIR="",
+        LC_ALL="C",
+    )
+    if source is not None and source.secret_url is not None:
+        _add_git_config(environment, f"url.{source.secret_url}.insteadOf", source.url)
+    return environment
+
+
+def _add_git_config(environment: dict[str, str], key: str, value: str) -> None:
+    try:
+        count = int(environment.get("GIT_CONFIG_COUNT") or "0")
+    except ValueError:
+        count = 0
+    environment[f"GIT_CONFIG_KEY_{count}"] = key
+    environment[f"GIT_CONFIG_VALUE_{count}"] = value
+    environment["GIT_CONFIG_COUNT"] = str(count + 1)

@@ -1,0 +1,43 @@
+"""The last step before user code, run as a script of its own: limits, then ``exec``.
+
+``python -I -S launch.py VOLUME SUPERVISOR -- COMMAND…`` limits the size of any file to VOLUME
+bytes, asks the kernel to kill this process when its parent dies, makes sure that SUPERVISOR is
+still the parent, and becomes COMMAND. A script of its own, so that nothing runs between ``fork``
+and ``exec`` in a supervisor that has threads. It imports nothing of ahstore.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+NOT_FOUND_STATUS = 127
+NOT_EXECUTABLE_STATUS = 126
+
+
+def main(arguments: list[str]) -> None:
+    """Become the command, or exit with 126 or 127 after a line on standard error."""
+    volume, supervisor, separator, *command = arguments
+    assert separator == "--"
+    limit = int(volume)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != int(supervisor):
+        sys.exit(NOT_FOUND_STATUS)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvp(command[0], command)  # noqa: S606 (no shell is the point)
+    except (FileNotFoundError, NotADirectoryError):
+        sys.stderr.write(f"{command[0]}: command not found\n")
+        sys.exit(NOT_FOUND_STATUS)
+    except OSError as error:
+        sys.stderr.write(f"{command[0]}: {error.strerror}\n")
+        sys.exit(NOT_EXECUTABLE_STATUS)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

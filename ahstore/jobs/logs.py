@@ -1,0 +1,165 @@
+"""What a run prints, kept in the store in numbered segments while it runs (docs/format/runs.md).
+
+A segment is written once. They come quickly at first and more rarely as a run grows old, so that a
+run of a day makes a few thousand. Printing without end costs no more than ``MAX_LOG_BYTES``: then
+the middle is left out and the end is kept.
+"""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from ahstore.ids import RunId, parse_entity_id
+from ahstore.storage.contract import Storage
+
+MAX_LOG_BYTES = 64 << 20
+SEGMENT_BYTES = 1 << 20
+TAIL_BYTES = 256 << 10
+MAX_LINE_BYTES = 64 << 10
+FIRST_FLUSH_SECONDS = 0.2
+SLOWEST_FLUSH_SECONDS = 15.0
+FLUSH_GROWTH_SECONDS = 0.05
+REASON_LINES = 5
+REASON_BYTES = 2000
+NOTE = b"[ahstore] "
+
+
+class LogWriter:
+    """Takes what a run prints and publishes it in segments. ``secrets`` are blotted out.
+
+    Whole lines are published, except for lines longer than 64 KiB.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        run: RunId,
+        *,
+        secrets: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+        max_bytes: int = MAX_LOG_BYTES,
+    ) -> None:
+        self._storage = storage
+        self._folder = log_folder(run)
+        self._secrets = [secret.encode() for secret in secrets if secret]
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._partial = b""
+        self._ready = bytearray()
+        self._tail = bytearray()
+        self._written = 0
+        self._left_out = 0
+        self._segments = 0
+        self._next_flush = clock() + FIRST_FLUSH_SECONDS
+        self._said = bytearray()
+
+    def write(self, data: bytes) -> None:
+        """Take printed bytes; they appear in the store with the next segment."""
+        text = self._partial + data
+        end = text.rfind(b"\n") + 1
+        if not end and len(text) > MAX_LINE_BYTES:
+            end = len(text)
+        self._partial = text[end:]
+        if end:
+            self._take(self._redact(text[:end]))
+        self.tick()
+
+    def note(self, text: str) -> None:
+        """Add a line of the supervisor's own."""
+        if self._partial:
+            self._take(self._redact(self._partial) + b"\n")
+            self._partial = b""
+        self._take(self._redact(NOTE + text.encode("utf-8", "replace") + b"\n"))
+        self.tick()
+
+    def tick(self) -> None:
+        """Publish a segment if it is time; to be called now and then."""
+        if len(self._ready) >= SEGMENT_BYTES or (self._ready and self._clock() >= self._next_flush):
+            self._flush()
+
+    def close(self) -> None:
+        """Publish the rest."""
+        if self._partial:
+            self._take(self._redact(self._partial) + b"\n")
+            self._partial = b""
+        if self._left_out:
+            self._ready += NOTE + b"%d bytes of output are left out here\n" % (
+                self._left_out - len(self._tail)
+            )
+            self._ready += self._tail
+            self._left_out = 0
+        if self._ready:
+            self._flush()
+
+    def last_lines(self) -> str:
+        """Return the last lines that the user's code printed, for the reason of a failure."""
+        text = (bytes(self._said) + self._redact(self._partial)).decode("utf-8", "replace")
+        lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+        return "\n".join(lines[-REASON_LINES:])[-REASON_BYTES:]
+
+    def _take(self, data: bytes) -> None:
+        if not data.startswith(NOTE):
+            self._said = (self._said + data)[-2 * REASON_BYTES :]
+        if self._left_out or self._written + len(data) > self._max_bytes:
+            self._left_out += len(data)
+            self._tail = (self._tail + data)[-TAIL_BYTES:]
+            return
+        self._written += len(data)
+        self._ready += data
+
+    def _redact(self, data: bytes) -> bytes:
+        for secret in self._secrets:
+            data = data.replace(secret, b"***")
+        return data
+
+    def _flush(self) -> None:
+        self._storage.create(
+            segment_key(self._folder, self._segments), bytes(self._ready), durable=False
+        )
+        self._ready.clear()
+        self._segments += 1
+        wait = min(self._segments * FLUSH_GROWTH_SECONDS, SLOWEST_FLUSH_SECONDS)
+        self._next_flush = self._clock() + max(wait, FIRST_FLUSH_SECONDS)
+
+
+class LogReader:
+    """Reads a run's log, again and again while it grows."""
+
+    def __init__(self, storage: Storage, run: RunId) -> None:
+        self._storage = storage
+        self._folder = log_folder(run)
+        self._last = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._partial = ""
+
+    def new_lines(self) -> Iterator[str]:
+        """Yield the lines, without their ends, of the segments that came since the last call."""
+        for key in self._storage.list(self._folder, after=self._last):
+            self._last = key
+            self._partial += self._decode(self._storage.read(key))
+            *lines, self._partial = self._partial.split("\n")
+            yield from lines
+
+    def rest(self) -> Iterator[str]:
+        """Yield the last line if it has no end."""
+        if self._partial:
+            yield self._partial
+            self._partial = ""
+
+
+def log_folder(run: RunId) -> str:
+    """Return the folder of a run's segments."""
+    return f"logs/{parse_entity_id(run)}/"
+
+
+def segment_key(folder: str, number: int) -> str:
+    """Return the key of a segment: fixed width, so that they sort."""
+    return f"{folder}{number:08d}"
+
+
+def delete_log(storage: Storage, run: RunId) -> None:
+    """Delete the log of a run that is deleted."""
+    for key in list(storage.list(log_folder(run))):
+        storage.delete(key)

@@ -1,0 +1,206 @@
+"""What a run is to do: which code, which versions of which assets, with which limits.
+
+A spec is complete and pinned: every reference has been resolved to a commit, and it holds no
+secret. It is part of the run's record, so ``to_value`` and ``from_value`` are format.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ahstore.codec.canonical import Value
+from ahstore.errors import CorruptError, InvalidInputError
+from ahstore.ids import AssetId, CommitId, check_address, parse_entity_id
+from ahstore.names import check_object_path
+
+RunType = Literal["train", "evaluate"]
+RUN_TYPES: tuple[RunType, ...] = ("train", "evaluate")
+
+MIN_VOLUME_BYTES = 4096
+MAX_PARAMS_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedVersion:
+    """A version of an asset: ``path`` (``user/model/f/a``) and ``ref`` as the user named them."""
+
+    asset: AssetId
+    path: str
+    ref: str
+    commit: CommitId
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.ref}"
+
+    def to_value(self) -> dict[str, Value]:
+        """Return the form that is stored."""
+        return {"asset": self.asset, "path": self.path, "ref": self.ref, "commit": self.commit}
+
+    @staticmethod
+    def from_value(value: Any) -> PinnedVersion:
+        """Return what ``to_value`` stored."""
+        return PinnedVersion(
+            AssetId(parse_entity_id(value["asset"])),
+            _text(value, "path"),
+            _text(value, "ref"),
+            CommitId(check_address(value["commit"])),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CodeVersion:
+    """The code of a run: ``repo`` and ``revision`` as recorded, ``commit`` what they meant."""
+
+    repo: str
+    revision: str
+    commit: str
+    subpath: str
+
+    def to_value(self) -> dict[str, Value]:
+        """Return the form that is stored."""
+        return {
+            "repo": self.repo,
+            "revision": self.revision,
+            "commit": self.commit,
+            "subpath": self.subpath,
+        }
+
+    @staticmethod
+    def from_value(value: Any) -> CodeVersion:
+        """Return what ``to_value`` stored."""
+        return CodeVersion(
+            _text(value, "repo"),
+            _text(value, "revision"),
+            _text(value, "commit"),
+            _text(value, "subpath"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One train or evaluate. ``volume`` is in bytes, ``timeout`` in seconds (None: no limit).
+
+    ``branch`` is where a training commits, None for an evaluation. ``checkpoint`` is the version
+    that a training continues, or the version that is evaluated.
+    """
+
+    type: RunType
+    model: AssetId
+    model_path: str
+    branch: str | None
+    dataset: PinnedVersion
+    checkpoint: PinnedVersion | None
+    code: CodeVersion
+    volume: int
+    params: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = None
+
+    def to_value(self) -> dict[str, Value]:
+        """Return the form that is stored; parameters are JSON text, so that any number fits."""
+        return {
+            "type": self.type,
+            "model": self.model,
+            "model_path": self.model_path,
+            "branch": self.branch,
+            "dataset": self.dataset.to_value(),
+            "checkpoint": None if self.checkpoint is None else self.checkpoint.to_value(),
+            "code": self.code.to_value(),
+            "volume": self.volume,
+            "params": params_to_json(self.params),
+            "timeout": self.timeout,
+        }
+
+    @staticmethod
+    def from_value(value: Any) -> RunSpec:
+        """Return what ``to_value`` stored.
+
+        Raises:
+            CorruptError: it is something else.
+        """
+        try:
+            return _decode(value)
+        except (KeyError, TypeError, ValueError, InvalidInputError) as error:
+            raise CorruptError(f"a run's record is malformed: {error}") from error
+
+
+def _decode(value: Any) -> RunSpec:
+    if value["type"] not in RUN_TYPES:
+        raise InvalidInputError(f"unknown type of run {value['type']!r}")
+    params = json.loads(_text(value, "params"))
+    if not isinstance(params, dict):
+        raise InvalidInputError("params must be a JSON object")
+    checkpoint, timeout = value["checkpoint"], value["timeout"]
+    return RunSpec(
+        type=value["type"],
+        model=AssetId(parse_entity_id(value["model"])),
+        model_path=_text(value, "model_path"),
+        branch=None if value["branch"] is None else _text(value, "branch"),
+        dataset=PinnedVersion.from_value(value["dataset"]),
+        checkpoint=None if checkpoint is None else PinnedVersion.from_value(checkpoint),
+        code=CodeVersion.from_value(value["code"]),
+        volume=int(value["volume"]),
+        params=params,
+        timeout=None if timeout is None else float(timeout),
+    )
+
+
+def check_subpath(subpath: str) -> str:
+    """Return the normal form of a folder inside a repository; ``.`` is the repository itself.
+
+    Raises:
+        InvalidInputError: it is absolute, has ``..`` or other parts that no object path may have.
+    """
+    parts = [part for part in subpath.rstrip("/").split("/") if part != "."]
+    if subpath in ("", "/") or not parts:
+        if subpath.startswith("/"):
+            raise InvalidInputError("invalid git subpath '/': it is absolute", value=subpath)
+        return "."
+    normal = "/".join(parts)
+    if normal.startswith("-"):
+        raise InvalidInputError(f"invalid git subpath {subpath[:200]!r}: it looks like an option")
+    try:
+        return check_object_path(normal)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"invalid git subpath: {error}", value=subpath[:200]) from error
+
+
+def check_volume(volume: int) -> int:
+    """Return ``volume``, a number of bytes, if a run can live in it.
+
+    Raises:
+        InvalidInputError: it is too small or absurdly large.
+    """
+    if not MIN_VOLUME_BYTES <= volume < 1 << 62:
+        raise InvalidInputError(
+            f"a volume of {volume} bytes can't be: give {MIN_VOLUME_BYTES} bytes or more",
+            value=volume,
+        )
+    return volume
+
+
+def params_to_json(params: Mapping[str, Any]) -> str:
+    """Return parameters as the JSON text that the run's code and its record get.
+
+    Raises:
+        InvalidInputError: they are no JSON, or more than 64 KiB of it.
+    """
+    if not all(isinstance(name, str) and name for name in params):
+        raise InvalidInputError("the name of a parameter must be a string and not empty")
+    try:
+        text = json.dumps(dict(params), sort_keys=True, allow_nan=False)
+        text.encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError(f"parameters must be JSON values: {error}") from error
+    if len(text) > MAX_PARAMS_BYTES:
+        raise InvalidInputError(f"parameters have more than {MAX_PARAMS_BYTES} bytes")
+    return text
+
+
+def _text(value: Any, key: str) -> str:
+    text = value[key]
+    if not isinstance(text, str):
+        raise InvalidInputError(f"{key} must be a string")
+    return text

@@ -1,0 +1,126 @@
+"""The folders of one run on the machine that runs it: where its code, inputs and outputs lie.
+
+``<runs root>/<run id>/{code,dataset,checkpoint,output,results,tmp,home,logs}``, readable by the
+user alone. What the run writes (everything but its inputs and our logs) is what ``volume`` limits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+
+from ahstore.errors import InvalidInputError, StorageError
+from ahstore.ids import RunId, parse_entity_id
+
+_MADE_FIRST = ("output", "results", "tmp", "home", "logs")
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The paths of a run's folders; ``root`` is absolute and holds the others."""
+
+    root: str
+
+    @staticmethod
+    def of(runs_root: str, run: RunId) -> Workspace:
+        """Return the workspace of a run, which need not exist."""
+        return Workspace(os.path.join(os.path.abspath(runs_root), parse_entity_id(run)))
+
+    @property
+    def code(self) -> str:
+        """The checkout of the repository."""
+        return os.path.join(self.root, "code")
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's files, read-only."""
+        return os.path.join(self.root, "dataset")
+
+    @property
+    def checkpoint(self) -> str:
+        """The model's files to continue from or to evaluate, read-only."""
+        return os.path.join(self.root, "checkpoint")
+
+    @property
+    def output(self) -> str:
+        """What a training leaves for the commit."""
+        return os.path.join(self.root, "output")
+
+    @property
+    def results(self) -> str:
+        """What an evaluation leaves: ``<key>.json``."""
+        return os.path.join(self.root, "results")
+
+    @property
+    def tmp(self) -> str:
+        """``TMPDIR`` of the run."""
+        return os.path.join(self.root, "tmp")
+
+    @property
+    def home(self) -> str:
+        """``HOME`` of the run."""
+        return os.path.join(self.root, "home")
+
+    @property
+    def logs(self) -> str:
+        """What the supervisor itself has to say when all else fails."""
+        return os.path.join(self.root, "logs")
+
+    @property
+    def limited(self) -> tuple[str, ...]:
+        """The folders whose sizes add up to what ``volume`` limits."""
+        return (self.code, self.output, self.results, self.tmp, self.home)
+
+    def create(self) -> None:
+        """Make the folders that a run needs before its inputs come.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        try:
+            os.makedirs(os.path.dirname(self.root), mode=0o700, exist_ok=True)
+            os.mkdir(self.root, mode=0o700)
+            for name in _MADE_FIRST:
+                os.mkdir(os.path.join(self.root, name), mode=0o700)
+        except OSError as error:
+            raise StorageError(
+                f"can't make the run's folder {self.root}: {error.strerror}", path=self.root
+            ) from error
+
+    def code_folder(self, subpath: str) -> str:
+        """Return the run's working directory, ``subpath`` of the checkout.
+
+        Raises:
+            InvalidInputError: it is no folder, or a symbolic link leads it out of the checkout.
+        """
+        top = os.path.realpath(self.code)
+        folder = os.path.realpath(os.path.join(top, subpath))
+        if folder != top and not folder.startswith(os.path.join(top, "")):
+            raise InvalidInputError(f"git subpath {subpath!r} leads out of the repository")
+        if not os.path.isdir(folder):
+            raise InvalidInputError(f"git subpath {subpath!r} is not a folder of the repository")
+        return folder
+
+    def remove_inputs(self) -> None:
+        """Remove what can be had again: the dataset, the checkpoint, the temporary files."""
+        for folder in (self.dataset, self.checkpoint, self.tmp):
+            remove_folder(folder)
+
+    def remove(self) -> None:
+        """Remove everything."""
+        remove_folder(self.root)
+
+
+def remove_folder(folder: str) -> None:
+    """Remove a folder with all below it, even where the run took its own permissions away."""
+    with contextlib.suppress(OSError):
+        os.chmod(folder, 0o700)
+    for path, names, _ in os.walk(folder):
+        for name in names:
+            below = os.path.join(path, name)
+            if not os.path.islink(below):
+                with contextlib.suppress(OSError):
+                    os.chmod(below, 0o700)
+    shutil.rmtree(folder, ignore_errors=True)
