@@ -1,7 +1,8 @@
 """Runs the shell and Python blocks of a page for real and compares what they print.
 
 A ``shell`` block holds ``$ command`` lines, each followed by what it prints; a ``python`` block is
-followed by a ``text`` block with what it prints, if it prints anything. Names, ids, ages, times and
+followed by a ``text`` block with what it prints, if it prints anything; a comment ``wait`` is left
+to the player's ``wait``. Names, ids, ages, times and
 measured numbers differ from run to run: ``comparable`` masks them. A documented name that stands
 where a real one was printed (``asset-hub-pdhg9``, a commit id) stands for it in later commands too.
 """
@@ -13,11 +14,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-_FENCE = re.compile(r"```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^```(?P<language>\w*)\n(?P<body>.*?)^```$|^<!-- (?P<comment>\w+) -->$",
+    re.MULTILINE | re.DOTALL,
+)
 _COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n?", re.MULTILINE)
 _END = "--end-of-command-4711--"
 
@@ -45,19 +49,21 @@ _ANY_STATUS = re.compile(r"(STATUS: +|'status': ')(?:Pending|Running|Succeeded)\
 class Step:
     """One command or one Python block, and what the page says that it prints."""
 
-    kind: Literal["shell", "python"]
+    kind: Literal["shell", "python", "wait"]
     code: str
     expected: str
 
 
 def read_steps(page: str) -> Iterator[Step]:
-    blocks = [(match[1], match[2]) for match in _FENCE.finditer(page)]
-    for number, (language, body) in enumerate(blocks):
-        if language == "shell":
-            yield from _read_shell(body)
-        elif language == "python":
-            following = blocks[number + 1] if number + 1 < len(blocks) else ("", "")
-            yield Step("python", body, following[1] if following[0] == "text" else "")
+    blocks = list(_BLOCK.finditer(page))
+    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+        if block["comment"] == "wait":
+            yield Step("wait", "", "")
+        elif block["language"] == "shell":
+            yield from _read_shell(block["body"])
+        elif block["language"] == "python":
+            has_output = following is not None and following["language"] == "text"
+            yield Step("python", block["body"], following["body"] if has_output else "")
 
 
 def _read_shell(body: str) -> Iterator[Step]:
@@ -80,41 +86,54 @@ def comparable(text: str, *, any_status: bool = False) -> list[str]:
 
 @dataclass
 class Player:
-    """A shell and a Python that stay open from step to step, as a reader's would."""
+    """A shell and a Python that stay open from step to step, as a reader's would.
+
+    The shell starts in ``start``, the Python, at its first step, in ``folder``.
+    """
 
     environment: Mapping[str, str]
+    start: str
     folder: str
+    wait: Callable[[], None] = lambda: None
     renamed: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Player:
-        self._shell = self._start(["bash", "--norc", "--noprofile"])
-        self._python = self._start([sys.executable, "-u", "-c", _PYTHON_LOOP])
+        self._processes: dict[str, subprocess.Popen[str]] = {}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in (self._shell, self._python):
+        for process in self._processes.values():
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.close()
             process.stdout.close()
             process.wait(timeout=30)
 
-    def _start(self, argv: list[str]) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            argv, cwd=self.folder, env=dict(self.environment), text=True, bufsize=1,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+    def _process(self, kind: Literal["shell", "python"]) -> subprocess.Popen[str]:
+        if kind not in self._processes:
+            shell = ["bash", "--norc", "--noprofile"]
+            python = [sys.executable, "-u", "-c", _PYTHON_LOOP]
+            self._processes[kind] = subprocess.Popen(
+                shell if kind == "shell" else python,
+                cwd=self.start if kind == "shell" else self.folder,
+                env=dict(self.environment), text=True, bufsize=1,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        return self._processes[kind]
 
     def play(self, step: Step) -> str:
         """Run one step and return what it printed, standard error too."""
+        if step.kind == "wait":
+            self.wait()
+            return ""
         code = step.code
         for documented, real in self.renamed.items():
             code = code.replace(documented, real)
+        request = json.dumps(code)
         if step.kind == "shell":
-            printed = self._ask(self._shell, f"{{ {code}\n}} </dev/null\necho \"{_END} $?\"\n")
-        else:
-            printed = self._ask(self._python, json.dumps(code) + "\n")
-        return printed
+            # One shell for all: what a command exports, or where it goes, holds for the next one.
+            request = f'{{ {code}\n}} </dev/null; echo "{_END} $?"'
+        return self._ask(self._process(step.kind), request + "\n")
 
     def _ask(self, process: subprocess.Popen[str], request: str) -> str:
         assert process.stdin is not None
