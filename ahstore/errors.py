@@ -47,6 +47,12 @@ class AlreadyExistsError(AhError, RuntimeError):
     code = "already-exists"
 
 
+class NotEmptyError(AhError, RuntimeError):
+    """A folder that holds assets was to be deleted: delete them first, or say ``force``."""
+
+    code = "not-empty"
+
+
 class ConflictError(AhError, RuntimeError):
     """Someone else changed what this operation builds on: look again, then retry or give up."""
 

@@ -1,0 +1,253 @@
+"""Evaluations: write-once results of one model commit on one dataset commit.
+
+Owns the tree of each model's evaluations (commit/dataset/evaluation → entry) under one cell, so
+that tens of thousands are listed, or added, with a few reads and writes. An evaluation stays with
+its commits wherever branches move. Measuring is the business of ``jobs``.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ahstore.errors import InvalidInputError, NotFoundError
+from ahstore.hub.assets import Assets, evaluations_cell
+from ahstore.hub.catalogue import Catalogue, Changes, View
+from ahstore.hub.paths import AssetType, check_ref
+from ahstore.hub.payload import make_row, read_row
+from ahstore.hub.records import (
+    AssetRecord,
+    EvaluationEntry,
+    EvaluationRecord,
+    Side,
+    parse_evaluation_key,
+    parse_stored_id,
+)
+from ahstore.hub.results import write_results
+from ahstore.ids import AssetId, CommitId, EntityId, EvaluationId, RunId, parse_entity_id
+from ahstore.objects.page import KEY
+from ahstore.objects.tree import Row
+from ahstore.versions.refs import Ref, Refs
+from ahstore.versions.repository import Repository
+from ahstore.versions.resolve import resolve
+from ahstore.versions.session import WriteSession
+
+EVALUATIONS_FOLDER = "cells/evaluations/"
+
+_HINT_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvaluation:
+    """Results to record; the references are resolved when they are recorded."""
+
+    model_ref: str
+    dataset: AssetRecord | AssetId
+    dataset_ref: str
+    results: Mapping[str, Any]
+    run: RunId | None = None
+
+
+class Evaluations:
+    """The evaluations of a store's models, recorded by ``user``."""
+
+    def __init__(self, repo: Repository, assets: Assets, user: str) -> None:
+        self._repo = repo
+        self._assets = assets
+        self._user = user
+
+    def create(
+        self, model: AssetRecord | AssetId, new: Sequence[NewEvaluation]
+    ) -> list[EvaluationRecord]:
+        """Record evaluations of one model, all at once or none.
+
+        Raises:
+            NotFoundError: the model, a dataset or a reference is not there.
+            InvalidInputError: it is no model, no dataset, or the results can't be recorded.
+        """
+        subject = self._asset(model, "model")
+        sides = _Sides(self._repo)
+        born = [self._born(subject, item, sides) for item in new]
+
+        def propose(view: View, session: WriteSession) -> Changes:
+            if view.closed:
+                raise NotFoundError(f"model {subject.path} was deleted meanwhile", id=subject.id)
+            return [(key, make_row(session, key, entry.to_value())) for key, _, entry in born]
+
+        if born:
+            self._change(subject.id, propose)
+        return [_record(subject, key, entry, dataset.path) for key, dataset, entry in born]
+
+    def list(
+        self,
+        model: AssetRecord | AssetId,
+        *,
+        commit: CommitId | None = None,
+        dataset: AssetRecord | AssetId | None = None,
+    ) -> list[EvaluationRecord]:
+        """Return a model's evaluations, newest first: all, or those of a commit or a dataset.
+
+        Raises:
+            NotFoundError: there is no such model.
+        """
+        subject = self._asset(model, "model")
+        on = dataset.id if isinstance(dataset, AssetRecord) else dataset
+        prefix = ""
+        if commit is not None:
+            prefix = f"{commit.hex()}/" if on is None else f"{commit.hex()}/{on}/"
+        rows: Iterable[Row] = self._catalogue(subject.id).view().scan(prefix)
+        if on is not None and commit is None:
+            rows = (row for row in rows if f"/{on}/" in row[KEY])
+        paths: dict[AssetId, str] = {}
+        found = [self._read(subject, row, paths) for row in rows]
+        return sorted(found, key=lambda record: (-record.created, record.id))
+
+    def get(self, evaluation: EvaluationId) -> EvaluationRecord:
+        """Return one evaluation.
+
+        Raises:
+            NotFoundError: there is none of this id.
+        """
+        subject, row = self._locate(evaluation)
+        return self._read(subject, row, {})
+
+    def delete(self, evaluation: EvaluationId) -> None:
+        """Delete one evaluation.
+
+        Raises:
+            NotFoundError: there is none of this id.
+        """
+        subject, found = self._locate(evaluation)
+
+        def propose(view: View, _: WriteSession) -> Changes:
+            return [] if view.find(found[KEY]) is None else [(found[KEY], None)]
+
+        self._change(subject.id, propose)
+
+    def _born(self, model: AssetRecord, new: NewEvaluation, sides: _Sides) -> _Born:
+        dataset = self._asset(new.dataset, "dataset")
+        entry = EvaluationEntry(
+            model=sides.get(model, new.model_ref),
+            dataset=sides.get(dataset, new.dataset_ref),
+            dataset_path=dataset.path,
+            results=write_results(new.results),
+            created=time.time(),
+            run=new.run,
+            by=self._user,
+        )
+        evaluation = _new_id(model.id, entry.model.commit)
+        return _Born(f"{entry.model.commit.hex()}/{dataset.id}/{evaluation}", dataset, entry)
+
+    def _asset(self, asset: AssetRecord | AssetId, type_: AssetType) -> AssetRecord:
+        found = asset if isinstance(asset, AssetRecord) else self._assets.get_by_id(asset)
+        if found.type != type_:
+            raise InvalidInputError(f"{found.path} is a {found.type}, a {type_} is needed")
+        return found
+
+    def _catalogue(self, model: AssetId) -> Catalogue:
+        return Catalogue(self._repo, evaluations_cell(model))
+
+    def _change(self, model: AssetId, propose: Callable[[View, WriteSession], Changes]) -> None:
+        catalogue = self._catalogue(model)
+        with self._repo.session([catalogue.cell]) as session:
+            catalogue.change(session, propose)
+
+    def _locate(self, evaluation: EvaluationId) -> tuple[AssetRecord, Row]:
+        """Find an evaluation by its id, whose last digits say where to look (docs: hub.md)."""
+        for model in self._models_hinted(evaluation):
+            rows = self._catalogue(model).view().scan(evaluation[-_HINT_DIGITS:])
+            row = next((row for row in rows if row[KEY].endswith(f"/{evaluation}")), None)
+            if row is not None:
+                with suppress(NotFoundError):
+                    return self._assets.get_by_id(model), row
+        raise NotFoundError(f"there is no evaluation with the id {evaluation}", id=evaluation)
+
+    def _models_hinted(self, evaluation: EvaluationId) -> Iterator[AssetId]:
+        parse_entity_id(evaluation)
+        start = evaluation[-2 * _HINT_DIGITS : -_HINT_DIGITS]
+        # One listing, where Cells.list would look into every folder. A UUID is its own escape.
+        for name in self._repo.storage.list_folders(EVALUATIONS_FOLDER):
+            if name.startswith(start):
+                yield AssetId(parse_stored_id(name))
+
+    def _read(self, model: AssetRecord, row: Row, paths: dict[AssetId, str]) -> EvaluationRecord:
+        commit, dataset, _ = parse_evaluation_key(row[KEY])
+        entry = EvaluationEntry.from_value(read_row(self._repo, row), commit)
+        path = paths.get(dataset)
+        if path is None:
+            path = paths[dataset] = self._path_now(dataset, entry.dataset_path)
+        return _record(model, row[KEY], entry, path)
+
+    def _path_now(self, dataset: AssetId, at_birth: str) -> str:
+        try:
+            return self._assets.get_by_id(dataset).path
+        except NotFoundError:
+            return at_birth
+
+
+class _Born(NamedTuple):
+    """An evaluation about to be recorded."""
+
+    key: str
+    dataset: AssetRecord
+    entry: EvaluationEntry
+
+
+class _Sides:
+    """Resolves references, each once, for evaluations that are recorded together."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._sides: dict[tuple[AssetId, str], Side] = {}
+        self._tags: dict[AssetId, list[Ref]] = {}
+
+    def get(self, asset: AssetRecord, ref: str) -> Side:
+        side = self._sides.get((asset.id, ref))
+        if side is None:
+            side = self._sides[asset.id, ref] = self._resolve(asset, ref)
+        return side
+
+    def _resolve(self, asset: AssetRecord, ref: str) -> Side:
+        found = resolve(self._repo, asset.id, check_ref(ref))
+        if asset.id not in self._tags:
+            self._tags[asset.id] = Refs(self._repo).list(asset.id, "tag")
+        tags = tuple(tag.name for tag in self._tags[asset.id] if tag.commit == found.commit)
+        branch = found.name if found.kind == "branch" else ""
+        return Side(found.commit, ref, branch, tags)
+
+
+def _new_id(model: AssetId, commit: CommitId) -> EvaluationId:
+    """Return a random UUID (version 8) that ends with digits of the model's id and the commit."""
+    hint = int(model[:_HINT_DIGITS] + commit.hex()[:_HINT_DIGITS], 16)
+    number = secrets.randbits(80) << 48 | hint
+    number = number & ~(0xF << 76) | 8 << 76
+    number = number & ~(0x3 << 62) | 2 << 62
+    return EvaluationId(EntityId(str(uuid.UUID(int=number))))
+
+
+def _record(
+    model: AssetRecord, key: str, entry: EvaluationEntry, dataset_path: str
+) -> EvaluationRecord:
+    _, dataset, evaluation = parse_evaluation_key(key)
+    return EvaluationRecord(
+        id=evaluation,
+        model=model.id,
+        model_commit=entry.model.commit,
+        model_ref=f"{model.path}:{entry.model.ref}",
+        model_branch=entry.model.branch,
+        model_tags=entry.model.tags,
+        dataset=dataset,
+        dataset_commit=entry.dataset.commit,
+        dataset_ref=f"{dataset_path}:{entry.dataset.ref}",
+        dataset_branch=entry.dataset.branch,
+        dataset_tags=entry.dataset.tags,
+        results=entry.results,
+        created=entry.created,
+        run=entry.run,
+        by=entry.by,
+    )

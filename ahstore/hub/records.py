@@ -1,0 +1,280 @@
+"""What the hub tells about folders, assets and evaluations, and how their rows are written.
+
+Implements the rows of docs/format/hub.md: values to and from canonical lists and maps, every field
+checked on the way in. Where rows are kept is the business of ``catalogue`` and ``evaluations``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+from ahstore.codec.canonical import Value
+from ahstore.errors import CorruptError, InvalidInputError
+from ahstore.hub.paths import AssetType, check_type
+from ahstore.ids import (
+    ADDRESS_BYTES,
+    Address,
+    AssetId,
+    CommitId,
+    EntityId,
+    EvaluationId,
+    FolderId,
+    RunId,
+    parse_address,
+    parse_entity_id,
+)
+from ahstore.names import check_name
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRecord:
+    """A folder as it is now; ``created`` in seconds since 1970 (UTC)."""
+
+    id: FolderId
+    owner: str
+    type: AssetType
+    name: str
+    labels: tuple[str, ...]
+    description: str
+    created: float
+
+    @property
+    def path(self) -> str:
+        """``owner/model/folder``."""
+        return f"{self.owner}/{self.type}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRecord:
+    """A model or dataset as it is now; ``created`` in seconds since 1970 (UTC)."""
+
+    id: AssetId
+    folder: FolderId
+    owner: str
+    type: AssetType
+    folder_name: str
+    name: str
+    labels: tuple[str, ...]
+    description: str
+    created: float
+
+    @property
+    def path(self) -> str:
+        """``owner/model/folder/asset``."""
+        return f"{self.owner}/{self.type}/{self.folder_name}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRecord:
+    """Results measured for one model commit on one dataset commit. It never changes.
+
+    Attributes:
+        id: its own.
+        model: the asset that was evaluated.
+        model_commit: the very commit, wherever branches move.
+        model_ref: how it was named: path of the asset, ``:``, reference.
+        model_branch: the branch it was named by; empty when it was named otherwise.
+        model_tags: tags that stood at the commit when this was recorded.
+        dataset: the asset it was evaluated on, and so on as for the model.
+        dataset_commit: the dataset's commit.
+        dataset_ref: how it was named.
+        dataset_branch: the branch it was named by, or empty.
+        dataset_tags: tags at the commit.
+        results: JSON text by key.
+        created: seconds since 1970 (UTC).
+        run: the run that measured it, None for one uploaded.
+        by: the user.
+    """
+
+    id: EvaluationId
+    model: AssetId
+    model_commit: CommitId
+    model_ref: str
+    model_branch: str
+    model_tags: tuple[str, ...]
+    dataset: AssetId
+    dataset_commit: CommitId
+    dataset_ref: str
+    dataset_branch: str
+    dataset_tags: tuple[str, ...]
+    results: dict[str, str]
+    created: float
+    run: RunId | None
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a row of a catalogue says of a folder or an asset beside its name."""
+
+    id: EntityId
+    labels: tuple[str, ...]
+    description: str
+    created: float
+
+    def to_value(self) -> dict[str, Value]:
+        """Return the map that stands in the row."""
+        labels: list[Value] = list(self.labels)
+        return {
+            "created": self.created,
+            "description": self.description,
+            "id": str(self.id),
+            "labels": labels,
+        }
+
+    @staticmethod
+    def from_value(value: Value) -> Listing:
+        """Return what the map says; keys it does not know are left for later versions.
+
+        Raises:
+            CorruptError: it is no such map.
+        """
+        match value:
+            case {
+                "id": str(entity),
+                "labels": list(labels),
+                "description": str(description),
+                "created": float(created),
+            }:
+                listing = Listing(parse_stored_id(entity), _strings(labels), description, created)
+            case _:
+                _refuse("row of a catalogue")
+        return listing
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two commits of an evaluation and how it was named; ``ref`` without the path."""
+
+    commit: CommitId
+    ref: str
+    branch: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationEntry:
+    """An evaluation as it is stored under its key; ``dataset_path`` is that of its birth."""
+
+    model: Side
+    dataset: Side
+    dataset_path: str
+    results: dict[str, str]
+    created: float
+    run: RunId | None
+    by: str
+
+    def to_value(self) -> list[Value]:
+        """Return the list that stands in the row. The model's commit is in the key."""
+        results: list[Value] = [text for pair in sorted(self.results.items()) for text in pair]
+        return [
+            self.created,
+            self.by,
+            None if self.run is None else str(self.run),
+            self.model.ref,
+            self.model.branch,
+            list[Value](self.model.tags),
+            bytes(self.dataset.commit),
+            self.dataset.ref,
+            self.dataset.branch,
+            list[Value](self.dataset.tags),
+            self.dataset_path,
+            results,
+        ]
+
+    @staticmethod
+    def from_value(value: Value, model_commit: CommitId) -> EvaluationEntry:
+        """Return what the list says; elements after those known are left for later versions.
+
+        Raises:
+            CorruptError: it is no such list.
+        """
+        match value:
+            case [
+                float(created),
+                str(by),
+                str(run) | (None as run),
+                str(ref),
+                str(branch),
+                list(tags),
+                bytes(commit),
+                str(dataset_ref),
+                str(dataset_branch),
+                list(dataset_tags),
+                str(dataset_path),
+                list(results),
+                *_,
+            ] if len(commit) == ADDRESS_BYTES:
+                pass
+            case _:
+                _refuse("evaluation")
+        dataset_commit = CommitId(Address(commit))
+        return EvaluationEntry(
+            model=Side(model_commit, ref, branch, _strings(tags)),
+            dataset=Side(dataset_commit, dataset_ref, dataset_branch, _strings(dataset_tags)),
+            dataset_path=dataset_path,
+            results=_pairs(results),
+            created=created,
+            run=None if run is None else RunId(parse_stored_id(run)),
+            by=by,
+        )
+
+
+def parse_evaluation_key(key: str) -> tuple[CommitId, AssetId, EvaluationId]:
+    """Return model commit, dataset and id out of ``commit/dataset/evaluation``.
+
+    Raises:
+        CorruptError: it is no such key.
+    """
+    try:
+        commit, dataset, evaluation = key.split("/")
+        return (
+            CommitId(parse_address(commit)),
+            AssetId(parse_entity_id(dataset)),
+            EvaluationId(parse_entity_id(evaluation)),
+        )
+    except ValueError as error:
+        _refuse("key of an evaluation", error)
+
+
+def parse_folder_key(key: str) -> tuple[str, AssetType, str]:
+    """Return owner, kind and name out of ``owner/type/name``.
+
+    Raises:
+        CorruptError: it is no such key.
+    """
+    try:
+        owner, type_, name = key.split("/")
+        return check_name(owner), check_type(type_), check_name(name)
+    except ValueError as error:
+        _refuse("key of a folder", error)
+
+
+def parse_stored_id(value: Value) -> EntityId:
+    """Return an id that was read from the store.
+
+    Raises:
+        CorruptError: it is none.
+    """
+    try:
+        return parse_entity_id(value)
+    except InvalidInputError as error:
+        _refuse("id", error)
+
+
+def _strings(value: Value) -> tuple[str, ...]:
+    if type(value) is not list or not all(type(item) is str for item in value):
+        _refuse("list of texts")
+    return tuple(value)  # type: ignore[arg-type]
+
+
+def _pairs(value: Value) -> dict[str, str]:
+    texts = _strings(value)
+    if len(texts) % 2:
+        _refuse("list of results")
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _refuse(what: str, error: Exception | None = None) -> NoReturn:
+    raise CorruptError(f"not a {what}" + (f": {error}" if error else "")) from error
