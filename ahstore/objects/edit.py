@@ -26,9 +26,8 @@ from ahstore.objects.page import (
     PageSource,
     Row,
     encode_page,
+    inner_row,
     is_boundary,
-    sum_counts,
-    sum_weights,
 )
 from ahstore.objects.tree import TreeBuilder, build
 from ahstore.objects.walk import LevelCursor, PageCache, PageReader
@@ -73,7 +72,9 @@ def edit(
 def _checked(changes: Iterable[Change]) -> Iterator[Change]:
     last: str | None = None
     for key, row in changes:
-        if type(key) is not str or (row is not None and row[KEY] != key):
+        if type(key) is not str or (
+            row is not None and (type(row) is not list or row[:1] != [key])
+        ):
             raise InvalidInputError(f"not a change of a row: {key!r:.200}")
         if last is not None and key <= last:
             raise InvalidInputError(f"changes are not in order: {key!r} after {last!r}")
@@ -184,7 +185,7 @@ class _Level:
             return
         self._sink.put_page(data)
         self._last_put = page_id, rows
-        yield last, [last, sum_weights(rows), page_id, sum_counts(self._level, rows)]
+        yield last, inner_row(self._level, rows, page_id)
 
 
 def _merge(page: Page, feed: _Feed, *, to_the_end: bool) -> Iterator[tuple[Row, bool]]:

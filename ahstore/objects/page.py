@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from operator import itemgetter, lt
+from operator import lt
 from typing import Any, Protocol, TypeAlias
 
 from ahstore.codec import canonical
@@ -32,9 +32,6 @@ MAX_PAGE_BYTES = 4 * 1024 * 1024
 
 _HASH_BITS = 256
 _LIMITS = canonical.Limits(bytes=MAX_PAGE_BYTES, depth=canonical.MAX_DEPTH, items=1 << 20)
-_get_key = itemgetter(KEY)
-_get_weight = itemgetter(WEIGHT)
-_get_count = itemgetter(COUNT)
 
 
 class PageSource(Protocol):
@@ -107,9 +104,10 @@ def encode_page(level: int, rows: list[Row]) -> bytes:
     Raises:
         InvalidInputError: a row is malformed, or the rows are too large together.
     """
-    problem = _problem_with_rows(level, rows)
-    if problem:
-        raise InvalidInputError(f"not rows of a page: {problem}")
+    try:
+        _measure(level, rows)
+    except _MalformedError as error:
+        raise InvalidInputError(f"not rows of a page: {error}") from error
     page: list[Any] = [level, rows]
     data = canonical.encode(page)
     if len(data) > _LIMITS.items:  # so large that decoding it may exceed a bound
@@ -132,54 +130,64 @@ def decode_page(data: bytes) -> Page:
     level, rows = value
     if type(level) is not int or not 0 <= level <= MAX_LEVEL or type(rows) is not list:
         raise CorruptError("not a page: level or rows are of another type")
-    problem = _problem_with_rows(level, rows)
-    if problem:
-        raise CorruptError(f"not a page: {problem}")
     checked: list[Row] = rows  # type: ignore[assignment]
-    return Page(
-        level,
-        checked,
-        [row[KEY] for row in checked],
-        sum_weights(checked),
-        sum_counts(level, checked),
-        len(data),
-    )
+    try:
+        keys, weight, count = _measure(level, checked)
+    except _MalformedError as error:
+        raise CorruptError(f"not a page: {error}") from error
+    return Page(level, checked, keys, weight, count, len(data))
 
 
-def sum_weights(rows: list[Row]) -> int:
-    """Return the weight of all rows."""
-    return sum(map(_get_weight, rows))
+def inner_row(level: int, rows: list[Row], page: PageId) -> InnerRow:
+    """Return the row that stands for the page of ``rows``, of ``level``, one level up."""
+    weight, count = totals(level, rows)
+    return [rows[-1][KEY] if rows else "", weight, page, count]
 
 
-def sum_counts(level: int, rows: list[Row]) -> int:
-    """Return how many leaf rows are at and below the rows of a page."""
-    return sum(map(_get_count, rows)) if level else len(rows)
+def totals(level: int, rows: list[Row]) -> tuple[int, int]:
+    """Return weight and count of leaf rows at and below ``rows`` of a page of ``level``."""
+    count = sum([row[COUNT] for row in rows]) if level else len(rows)
+    return sum([row[WEIGHT] for row in rows]), count
 
 
-def _problem_with_rows(level: int, rows: list[Any]) -> str | None:
-    """Say what is wrong with the form of the rows. All loops over rows run in C."""
+class _MalformedError(Exception):
+    """What is wrong with the rows of a page."""
+
+
+def _measure(level: int, rows: list[Row]) -> tuple[list[str], int, int]:
+    """Return keys, weight and count of a page's rows once their form is checked.
+
+    Every page read or written comes through here, so loops over rows run in C. That rows are lists
+    is left to the codec, which knows no other sequence.
+    """
     if not rows:
-        return "an inner page without rows" if level else None
+        if level:
+            raise _MalformedError("an inner page without rows")
+        return [], 0, 0
     if len(rows) > MAX_ROWS:
-        return f"{len(rows)} rows, the limit is {MAX_ROWS}"
-    if set(map(type, rows)) != {list} or min(map(len, rows)) <= WEIGHT:
-        return "a row is not a list with key and weight"
-    keys = list(map(_get_key, rows))
-    if set(map(type, keys)) != {str}:
-        return "a key is not a string"
-    if not all(map(lt, keys, keys[1:])):
-        return "keys are not in order"
-    if set(map(type, map(_get_weight, rows))) != {int} or min(map(_get_weight, rows)) < 0:
-        return "a weight is not a natural number"
-    return _problem_with_inner(rows) if level else None
+        raise _MalformedError(f"{len(rows)} rows, the limit is {MAX_ROWS}")
+    try:
+        keys = [row[KEY] for row in rows]
+        weights = [row[WEIGHT] for row in rows]
+        # As str compares to nothing else, one that is a str and all in order are all str.
+        in_order = type(keys[0]) is str and all(map(lt, keys, keys[1:]))
+    except (TypeError, LookupError) as error:
+        raise _MalformedError("a row is not a list with key and weight") from error
+    if not in_order:
+        raise _MalformedError("keys are not strings in order")
+    if {*map(type, weights)} != {int} or min(weights) < 0:
+        raise _MalformedError("a weight is not a natural number")
+    return keys, sum(weights), _count(rows) if level else len(rows)
 
 
-def _problem_with_inner(rows: list[Any]) -> str | None:
-    if set(map(len, rows)) != {INNER_ROW_LENGTH}:
-        return "an inner row is not key, weight, page, count"
+def _count(rows: list[InnerRow]) -> int:
+    """Return the leaf rows below, once the form of inner rows is checked."""
+    if {*map(len, rows)} != {INNER_ROW_LENGTH}:
+        raise _MalformedError("an inner row is not key, weight, page, count")
     ids = [row[PAGE_ID] for row in rows]
-    if set(map(type, ids)) != {bytes} or set(map(len, ids)) != {ADDRESS_BYTES}:
-        return "a page id is not 32 bytes"
-    if set(map(type, map(_get_count, rows))) != {int} or min(map(_get_count, rows)) < 1:
-        return "a count is not a positive number"
-    return None
+    counts = [row[COUNT] for row in rows]
+    if {*map(type, ids)} != {bytes} or {*map(len, ids)} != {ADDRESS_BYTES}:
+        raise _MalformedError("a page id is not 32 bytes")
+    if {*map(type, counts)} != {int} or min(counts) < 1:
+        raise _MalformedError("a count is not a positive number")
+    return sum(counts)

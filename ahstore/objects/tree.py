@@ -23,9 +23,9 @@ from ahstore.objects.page import (
     PageSource,
     Row,
     encode_page,
+    inner_row,
     is_boundary,
-    sum_counts,
-    sum_weights,
+    totals,
 )
 from ahstore.objects.walk import LevelCursor, PageCache, PageReader
 
@@ -151,9 +151,9 @@ class Tree:
         page = self._reader.root(self.root)
         while True:
             position = bisect_left(page.keys, key)
-            before = page.rows[:position]
-            weight += sum_weights(before)
-            count += sum_counts(page.level, before)
+            less_weight, less_count = totals(page.level, page.rows[:position])
+            weight += less_weight
+            count += less_count
             if page.level == 0 or position == len(page.rows):
                 return count, weight
             if position:
@@ -204,10 +204,9 @@ class TreeBuilder:
             return
         sha256 = hashlib.sha256  # the rule of level 0 by hand: this loop sees every row of a tree
         for row in rows:
-            key = row[KEY]
             try:
-                ends = sha256(key.encode()).digest()[0] < 4
-            except (AttributeError, UnicodeEncodeError) as error:
+                ends = sha256(row[KEY].encode()).digest()[0] < 4
+            except (AttributeError, TypeError, LookupError, UnicodeEncodeError) as error:
                 raise InvalidInputError(f"not a key: {error}") from error
             self._add(row, ends)
 
@@ -234,8 +233,7 @@ class TreeBuilder:
         rows = self._open
         page_id = self._sink.put_page(encode_page(self._level, rows))
         self._open = []
-        last = rows[-1][KEY] if rows else ""
-        row = [last, sum_weights(rows), page_id, sum_counts(self._level, rows)]
+        row = inner_row(self._level, rows, page_id)
         if self._first_page is None:
             self._first_page = row
             return
