@@ -1,0 +1,83 @@
+"""Tables and ``KEY:   value`` blocks, in plain text, as the tutorial shows them.
+
+A table is written while its rows come: the widths are those of the first rows, so that listing a
+million objects neither waits nor needs memory for the last one. Text from outside is cleaned of
+control characters first: a commit message must not be able to drive the reader's terminal.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+
+SAMPLE_ROWS = 1000
+GAP = "  "
+
+
+def table(
+    titles: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield the lines of a table; columns named in ``right`` are flush right.
+
+    The last column is not padded.
+    """
+    rows = iter(rows)
+    sample = list(islice(rows, SAMPLE_ROWS))
+    widths = [max(map(width, column)) for column in zip(titles, *sample, strict=True)]
+    flush_right = [title in right for title in titles]
+    last = len(titles) - 1
+    for row in chain([titles], sample, rows):
+        cells = [
+            text
+            if i == last and not flush_right[i]
+            else _padded(text, widths[i], flush_right=flush_right[i])
+            for i, text in enumerate(row)
+        ]
+        yield GAP.join(cells).rstrip() + "\n"
+
+
+def block(fields: Mapping[str, str | Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of ``KEY:   value``; a value of several lines goes on below its first."""
+    indent = max(map(len, fields)) + 1 + len(GAP)
+    for key, value in fields.items():
+        lines = [value] if isinstance(value, str) else value
+        for number, line in enumerate(lines or [""]):
+            head = f"{key}:" if number == 0 else ""
+            yield f"{head:<{indent}}{line}".rstrip() + "\n"
+
+
+def pairs(titles: tuple[str, str], rows: Mapping[str, str]) -> list[str]:
+    """Return the lines of a small two-column table, to stand as a block's value."""
+    return [line.rstrip("\n") for line in table(titles, rows.items())]
+
+
+def clean(text: str) -> str:
+    """Return ``text`` with control and direction-changing characters written as escapes."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a message, cleaned."""
+    return clean(next(iter(text.strip().splitlines()), ""))
+
+
+def width(text: str) -> int:
+    """Return how many terminal cells ``text`` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    )
+
+
+def _padded(text: str, wanted: int, *, flush_right: bool) -> str:
+    if text.isascii():
+        return text.rjust(wanted) if flush_right else text.ljust(wanted)
+    padding = " " * (wanted - width(text))
+    return padding + text if flush_right else text + padding

@@ -1,0 +1,422 @@
+"""Models and datasets: their branches, tags, commits, objects, and the runs of models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ahstore.client import describe
+from ahstore.client.core import Core, check_sequence
+from ahstore.client.ref import (
+    Additions,
+    Branch,
+    Commit,
+    Tag,
+    Version,
+    find_version,
+    merge_versions,
+)
+from ahstore.client.run import Run
+from ahstore.client.target import find_asset_record
+from ahstore.errors import InvalidInputError, NotFoundError
+from ahstore.hub.paths import DEFAULT_REF
+from ahstore.hub.records import AssetRecord
+from ahstore.ids import CommitId
+from ahstore.versions.checkout import DownloadResult
+from ahstore.versions.merge import Strategy
+from ahstore.versions.monitor import SILENT, Monitor
+from ahstore.versions.resolve import resolve
+
+if TYPE_CHECKING:
+    from ahstore.client.folder import Folder
+    from ahstore.jobs.records import RunRecord
+
+
+class Asset:
+    """A model or a dataset. Get one from a `Folder`, from `Store.get` or `Store.get_asset`."""
+
+    def __init__(self, core: Core, record: AssetRecord) -> None:
+        self.core = core
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        """The asset's UUID."""
+        return str(self.record.id)
+
+    @property
+    def kind(self) -> str:
+        """``model`` or ``dataset``."""
+        return self.record.type
+
+    @property
+    def name(self) -> str:
+        """The asset's name in its folder."""
+        return self.record.name
+
+    @property
+    def path(self) -> str:
+        """``user/model/folder/asset``."""
+        return self.record.path
+
+    @property
+    def labels(self) -> list[str]:
+        """The asset's labels."""
+        return list(self.record.labels)
+
+    @property
+    def description(self) -> str:
+        """What people say of it."""
+        return self.record.description
+
+    @property
+    def title(self) -> str:
+        """``Model mnist-cnn-keras``, as messages have it."""
+        return f"{self.kind.capitalize()} {self.name}"
+
+    @property
+    def folder(self) -> Folder:
+        """The folder that holds this asset."""
+        from ahstore.client.folder import Folder  # folders make assets, and assets know theirs
+
+        return Folder(self.core, self.core.hub.get_folder_by_id(self.record.folder))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the asset as `Folder.list_asset` has it."""
+        return describe.asset(self.record)
+
+    # Branches and tags.
+
+    def create_branch(self, name: str, source: str | Version = DEFAULT_REF) -> Branch:
+        """Create a branch at ``source`` (a branch, tag or commit).
+
+        Raises:
+            AlreadyExistsError: a branch or tag has this name.
+            NotFoundError: there is no such source.
+        """
+        commit, via = self._source(source)
+        self.core.refs.create(self.record.id, name, "branch", commit, by=self.core.user, via=via)
+        self.core.notify(f"Creating branch {name} of {self.title}")
+        return Branch(self.as_concrete(), name)
+
+    def create_tag(self, name: str, source: str | Version = DEFAULT_REF) -> Tag:
+        """Create a tag at ``source``; as `create_branch`."""
+        commit, via = self._source(source)
+        self.core.refs.create(self.record.id, name, "tag", commit, by=self.core.user, via=via)
+        self.core.notify(f"Creating tag {name} of {self.title}")
+        return Tag(self.as_concrete(), name)
+
+    def get_branch(self, name: str) -> Branch:
+        """Return a branch.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        branch = Branch(self.as_concrete(), name)
+        _ = branch.head
+        return branch
+
+    def get_tag(self, name: str) -> Tag:
+        """Return a tag.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        tag = Tag(self.as_concrete(), name)
+        _ = tag.head
+        return tag
+
+    def get_commit(self, id: str) -> Commit:  # noqa: A002
+        """Return a commit by its id or the first 4 or more digits of it.
+
+        Raises:
+            NotFoundError: the asset has no such commit.
+            InvalidInputError: several commits begin so.
+        """
+        return self.commit_of(resolve(self.core.repo, self.record.id, f"commit/{id}").commit)
+
+    def version(self, ref: str = DEFAULT_REF) -> Version:
+        """Return the branch, tag or commit that ``ref`` means (`v1`, `tag/x`, `main~2`, `4d6988c3`)."""
+        return find_version(self, ref)
+
+    def list_branch(self) -> list[dict[str, Any]]:
+        """Return the branches by name, each with ``commit_id``."""
+        return [describe.ref(ref) for ref in self.core.refs.list(self.record.id, "branch")]
+
+    def list_tag(self) -> list[dict[str, Any]]:
+        """Return the tags by name, each with ``commit_id``."""
+        return [describe.ref(ref) for ref in self.core.refs.list(self.record.id, "tag")]
+
+    def _source(self, source: str | Version) -> tuple[CommitId, str | None]:
+        if isinstance(source, Version):
+            return source.head, source.name if source.kind != "commit" else None
+        found = resolve(self.core.repo, self.record.id, source)
+        return found.commit, found.via
+
+    # What the branch ``main`` holds.
+
+    def _main(self) -> Branch:
+        return Branch(self.as_concrete(), DEFAULT_REF)
+
+    def list_commit(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Return the history of ``main``, newest first."""
+        return self._main().list_commit(limit)
+
+    def list_object(self, prefix: str = "") -> list[dict[str, Any]]:
+        """Return the objects of ``main`` whose paths start with ``prefix``."""
+        return self._main().list_object(prefix)
+
+    def download(
+        self,
+        paths: Sequence[str] | None = None,
+        save_dir: str | os.PathLike[str] = ".",
+        *,
+        monitor: Monitor = SILENT,
+    ) -> DownloadResult:
+        """Write objects of ``main`` into a folder; see `Branch.download`."""
+        return self._main().download(paths, save_dir, monitor=monitor)
+
+    def open(self, path: str) -> BinaryIO:
+        """Open an object of ``main`` for reading."""
+        return self._main().open(path)
+
+    # Changing.
+
+    def update(
+        self,
+        name: str | None = None,
+        labels: Sequence[str] | None = None,
+        description: str | None = None,
+    ) -> None:
+        """Change name, labels (all of them anew) or description; None leaves one as it is.
+
+        Raises:
+            AlreadyExistsError: the folder has an asset of that name.
+        """
+        if name is None and labels is None and description is None:
+            return
+        old = self.title
+        self.record = self.core.hub.update_asset(
+            self.record.id,
+            name=name,
+            labels=None if labels is None else check_sequence(labels, "labels"),
+            description=description,
+        )
+        renamed = f" to {self.name}" if name is not None else ""
+        self.core.notify(f"{'Renaming' if renamed else 'Updating'} {old}{renamed}")
+
+    def delete(self) -> None:
+        """Delete this asset with its branches, tags, runs and evaluations."""
+        self.core.hub.delete_asset(self.record.id)
+        self.core.notify(f"Deleting {self.title} in Folder {self.record.folder_name}")
+
+    def merge(
+        self,
+        source: str | Version,
+        target: str = DEFAULT_REF,
+        *,
+        msg: str | None = None,
+        strategy: Strategy = "three-way",
+        expect: str | Commit | None = None,
+    ) -> Commit | None:
+        """Merge ``source`` into the branch ``target``.
+
+        A target that has nothing new simply moves on. ``three-way`` takes what each side changed;
+        ``replace`` makes the target exactly the source.
+
+        Returns:
+            The target's new commit, None when it had all of the source already.
+
+        Raises:
+            MergeConflictError: both sides changed a path differently; nothing was changed.
+            ConflictError: the target is not at ``expect``.
+        """
+        version = self.version(source) if isinstance(source, str) else source
+        made = merge_versions(
+            self,
+            version,
+            target,
+            msg=msg,
+            strategy=strategy,
+            expect=self.expected(expect, target),
+        )
+        return None if made is None else self.commit_of(made)
+
+    # What the classes around need.
+
+    def commit_of(self, commit: CommitId) -> Commit:
+        """Return the commit of this asset with this id, unchecked."""
+        return Commit(self.as_concrete(), commit)
+
+    def expected(self, expect: str | Commit | None, branch: str) -> CommitId | None:
+        """Return the commit that a caller expects at a branch's head.
+
+        Raises:
+            NotFoundError: there is no such commit, so it can't be the head.
+        """
+        if expect is None:
+            return None
+        if isinstance(expect, Version):
+            return expect.head
+        try:
+            return self.get_commit(expect).head
+        except NotFoundError:
+            raise NotFoundError(
+                f"branch {branch!r} can't be at {expect!r}: {self.title} has no such commit",
+                id=expect,
+            ) from None
+
+    def as_concrete(self) -> Model | Dataset:
+        """Return this asset as the class it is."""
+        if isinstance(self, Model | Dataset):
+            return self
+        return make_asset(self.core, self.record)
+
+    def as_model(self) -> Model:
+        """Return this asset as the model it must be.
+
+        Raises:
+            InvalidInputError: it is a dataset.
+        """
+        if isinstance(self, Model):
+            return self
+        raise InvalidInputError(f"{self.path} is a dataset; only models are trained and evaluated")
+
+    def find_dataset(self, dataset: Dataset | Version | str) -> tuple[Dataset, str]:
+        """Return a dataset and the reference of its version, however it was given.
+
+        Raises:
+            InvalidInputError: it is no dataset.
+            NotFoundError: there is no dataset at this path.
+        """
+        if isinstance(dataset, str):
+            record, ref = find_asset_record(self.core.hub, dataset, only_type="dataset")
+            return Dataset(self.core, record), ref or DEFAULT_REF
+        if isinstance(dataset, Dataset):
+            return dataset, DEFAULT_REF
+        if isinstance(dataset, Version) and isinstance(dataset.asset, Dataset):
+            return dataset.asset, dataset.ref
+        raise InvalidInputError(f"{dataset!r} is no dataset")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Asset) and other.record.id == self.record.id
+
+    def __hash__(self) -> int:
+        return hash(self.record.id)
+
+
+class Model(Asset):
+    """A model: versions of its files, the runs that made them and what was measured on them."""
+
+    def train(
+        self,
+        branch: str,
+        dataset: Dataset | Version | str,
+        volume: str | int,
+        git_repo: str,
+        git_revision: str,
+        git_subpath: str = ".",
+        *,
+        checkpoint: Version | str | None = None,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Run:
+        """Start a training and return at once; the run goes on by itself.
+
+        What the code leaves in ``AH_OUTPUT_DIR`` becomes one commit on ``branch``.
+
+        Args:
+            branch: target branch, made when the training succeeds if it is not there.
+            dataset: a dataset (its ``main``), a version of one, or a path.
+            volume: the most that the run's files may take, ``100Mi`` or bytes.
+            git_repo: URL or local path of the repository with the code.
+            git_revision: branch, tag or commit.
+            git_subpath: folder of the code in the repository.
+            checkpoint: a model's version to continue from, or its path.
+            params: given to the code as JSON in ``AH_PARAMS``.
+            timeout: seconds after which the run is ended as failed.
+
+        Raises:
+            InvalidInputError: an argument is malformed.
+            NotFoundError: there is no such dataset, checkpoint, repository, revision or folder.
+        """
+        data, data_ref = self.find_dataset(dataset)
+        record = self.core.jobs.train(
+            self.record,
+            branch=branch,
+            dataset=data.record,
+            dataset_ref=data_ref,
+            checkpoint=None if checkpoint is None else self._checkpoint(checkpoint),
+            volume=volume,
+            git_repo=git_repo,
+            git_revision=git_revision,
+            git_subpath=git_subpath,
+            params=params,
+            timeout=timeout,
+        )
+        run = self.run_of(record)
+        what = "Training"
+        if run.checkpoint_id:
+            what = f"Continue training commit {run.checkpoint_id[:8]}"
+        self.core.notify(f"{what} with codes {run.git_repo} and dataset {data.name}")
+        self.core.notify(f"Generated model files will be saved to branch {branch} of {self.title}")
+        return run
+
+    def _checkpoint(self, checkpoint: Version | str) -> tuple[AssetRecord, str]:
+        if isinstance(checkpoint, str):
+            record, ref = find_asset_record(self.core.hub, checkpoint, only_type="model")
+            return record, ref or DEFAULT_REF
+        return checkpoint.asset.as_model().record, checkpoint.ref
+
+    def list_workflow(self) -> list[dict[str, Any]]:
+        """Return the train and evaluate runs of this model, newest first."""
+        return [run.to_dict() for run in self.runs()]
+
+    def runs(self) -> Iterator[Run]:
+        """Yield the runs of this model, newest first."""
+        for record in self.core.jobs.list(self.record):
+            yield self.run_of(record)
+
+    def get_workflow(self, name: str) -> Run:
+        """Return a run of this model by name or id.
+
+        Raises:
+            NotFoundError: the model has no such run.
+        """
+        record = self.core.jobs.get(name)
+        if record.spec.model != self.record.id:
+            raise NotFoundError(f"there is no run {name!r} of {self.title}", name=name)
+        return self.run_of(record)
+
+    def run_of(self, record: RunRecord) -> Run:
+        """Return the run that a record tells of."""
+        return Run(self.core, record)
+
+
+class Dataset(Asset):
+    """A dataset: versions of its files."""
+
+    def create_commit(
+        self,
+        msg: str,
+        delete: Sequence[str] | None = None,
+        add: Additions | None = None,
+        *,
+        expect: str | Commit | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        rehash: bool = False,
+        monitor: Monitor = SILENT,
+    ) -> Commit | None:
+        """Commit to ``main``; see `Branch.create_commit`."""
+        return self._main().create_commit(
+            msg, delete, add, expect=expect, metadata=metadata, rehash=rehash, monitor=monitor
+        )
+
+
+def make_asset(core: Core, record: AssetRecord) -> Model | Dataset:
+    """Return the model or dataset that a record tells of."""
+    return Model(core, record) if record.type == "model" else Dataset(core, record)

@@ -1,0 +1,133 @@
+"""The dictionaries that lists return, with the keys of the tutorial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from ahstore.client.addresses import physical_addresses
+from ahstore.client.times import iso_micros
+from ahstore.codec.canonical import Value
+from ahstore.hub.records import AssetRecord, EvaluationRecord, FolderRecord
+from ahstore.ids import CommitId
+from ahstore.objects import content_type
+from ahstore.objects.commit import Commit
+from ahstore.objects.file import CONTENT_TYPE, MD5, MTIME_NS, PATH, SIZE, Row
+from ahstore.versions.changes import Change
+from ahstore.versions.refs import Ref
+from ahstore.versions.repository import Repository
+
+Record = dict[str, Any]
+Records = list[Record]
+
+_BATCH_ROWS = 1024
+_NS = 10**9
+
+
+def objects(repo: Repository, commit: CommitId, *, prefix: str = "") -> Iterator[Record]:
+    """Yield the objects of a commit whose paths start with ``prefix``, in order of paths."""
+    rows = object_rows(repo, commit, prefix=prefix)
+    while batch := list(islice(rows, _BATCH_ROWS)):
+        for row, address in zip(batch, physical_addresses(repo, batch), strict=True):
+            yield {
+                "checksum": row[MD5].hex(),
+                "content_type": content_type.decode(row[CONTENT_TYPE]),
+                "mtime": row[MTIME_NS] // _NS,
+                "path": row[PATH],
+                "path_type": "object",
+                "physical_address": address,
+                "size_bytes": row[SIZE],
+            }
+
+
+def object_rows(repo: Repository, commit: CommitId, *, prefix: str = "") -> Iterator[Row]:
+    """Yield the rows of a commit's objects as the tree has them, without looking where they lie."""
+    return repo.tree(repo.read_commit(commit).tree).scan(prefix=prefix)
+
+
+def commit(commit_id: CommitId, commit: Commit) -> Record:
+    """Return a commit; ``creation_date`` in whole seconds since 1970 UTC."""
+    return {
+        "committer": commit.committer,
+        "creation_date": commit.date_us // 10**6,
+        "id": commit_id.hex(),
+        "message": commit.message,
+        "meta_range_id": commit.tree.hex(),
+        "metadata": {key: plain(value) for key, value in commit.metadata.items()},
+        "parents": [parent.hex() for parent in commit.parents],
+    }
+
+
+def ref(ref: Ref) -> Record:
+    """Return a branch or tag. ``id`` is its name, as Asset Hub has it."""
+    return {"commit_id": ref.commit.hex(), "id": ref.name, "name": ref.name}
+
+
+def folder(record: FolderRecord) -> Record:
+    """Return a folder; ``created`` as ISO 8601."""
+    return {
+        "created": iso_micros(record.created),
+        "description": record.description,
+        "id": str(record.id),
+        "labels": list(record.labels),
+        "name": record.name,
+        "owner": record.owner,
+        "path": record.path,
+        "type": record.type,
+    }
+
+
+def asset(record: AssetRecord) -> Record:
+    """Return a model or dataset; ``created`` as ISO 8601."""
+    return {
+        "created": iso_micros(record.created),
+        "description": record.description,
+        "folder": record.folder_name,
+        "id": str(record.id),
+        "labels": list(record.labels),
+        "name": record.name,
+        "owner": record.owner,
+        "path": record.path,
+        "type": record.type,
+    }
+
+
+def evaluation(record: EvaluationRecord) -> Record:
+    """Return an evaluation; ``results`` are JSON texts."""
+    return {
+        "datasetBranch": record.dataset_branch,
+        "datasetCommit": record.dataset_commit.hex(),
+        "datasetID": str(record.dataset),
+        "datasetRef": record.dataset_ref,
+        "datasetTags": list(record.dataset_tags),
+        "id": str(record.id),
+        "modelBranch": record.model_branch,
+        "modelCommit": record.model_commit.hex(),
+        "modelID": str(record.model),
+        "modelRef": record.model_ref,
+        "modelTags": list(record.model_tags),
+        "results": dict(record.results),
+        "startTime": iso_micros(record.created),
+    }
+
+
+def change(change: Change) -> Record:
+    """Return one object that a commit changes; sizes in bytes, None where there is no such side."""
+    return {
+        "change": change.kind,
+        "old_size_bytes": change.old_size,
+        "path": change.path,
+        "size_bytes": change.size,
+    }
+
+
+def plain(value: Value) -> Any:
+    """Return a stored value as JSON can hold it: bytes become hex digits."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value

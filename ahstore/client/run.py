@@ -1,0 +1,112 @@
+"""A train or evaluate run as people see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ahstore.client.core import Core
+from ahstore.client.times import iso_seconds
+
+if TYPE_CHECKING:
+    from ahstore.jobs.records import RunRecord
+
+
+class Run:
+    """A workflow run. Its state is that of the last look; `refresh` looks again."""
+
+    def __init__(self, core: Core, record: RunRecord) -> None:
+        self._core = core
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        """The run's UUID."""
+        return str(self.record.id)
+
+    @property
+    def name(self) -> str:
+        """``asset-hub-xxxxx``, unique in the store."""
+        return self.record.name
+
+    @property
+    def type(self) -> str:
+        """``train`` or ``evaluate``."""
+        return self.record.spec.type
+
+    @property
+    def status(self) -> str:
+        """``Pending``, ``Running``, ``Succeeded``, ``Failed`` or ``Stopped``."""
+        return self.record.status
+
+    @property
+    def reason(self) -> str:
+        """Why the run failed, "" if it did not."""
+        return self.record.reason or ""
+
+    @property
+    def git_repo(self) -> str:
+        """The code's repository, without a password that the URL may have had."""
+        return self.record.spec.code.repo
+
+    @property
+    def checkpoint_id(self) -> str:
+        """The commit that was continued or evaluated, "" for a training from nothing."""
+        checkpoint = self.record.spec.checkpoint
+        return checkpoint.commit.hex() if checkpoint else ""
+
+    def refresh(self) -> Run:
+        """Look at the run again and return it."""
+        self.record = self._core.jobs.get(self.id)
+        return self
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """Wait until the run has ended, at most ``timeout`` seconds, and return it."""
+        self.record = self._core.jobs.wait(self.record, timeout=timeout)
+        return self
+
+    def logs(self, follow: bool = False) -> Iterator[str]:
+        """Yield what the run printed; with ``follow`` until it has ended."""
+        return self._core.jobs.logs(self.record, follow=follow)
+
+    def stop(self) -> Run:
+        """Ask the run to stop, and return it; nothing of it is committed."""
+        self.record = self._core.jobs.stop(self.record)
+        self._core.notify(f"Stopping run {self.name}")
+        return self
+
+    def delete(self) -> None:
+        """Delete the run's record and logs; what it committed stays."""
+        self._core.jobs.delete(self.record)
+        self._core.notify(f"Deleting run {self.name}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the run as `Model.list_workflow` has it."""
+        record, spec = self.record, self.record.spec
+        value: dict[str, Any] = {
+            "branch": spec.branch,
+            "checkpoint": None if spec.checkpoint is None else str(spec.checkpoint),
+            "checkpoint_commit": self.checkpoint_id or None,
+            "commit": record.commit.hex() if record.commit else None,
+            "dataset": str(spec.dataset),
+            "dataset_commit": spec.dataset.commit.hex(),
+            "end_time": None if record.ended is None else iso_seconds(record.ended),
+            "evaluation": str(record.evaluation) if record.evaluation else None,
+            "git_commit": spec.code.commit,
+            "git_repo": spec.code.repo,
+            "git_revision": spec.code.revision,
+            "git_subpath": spec.code.subpath,
+            "id": self.id,
+            "model": spec.model_path,
+            "name": self.name,
+            "params": dict(spec.params),
+            "reason": self.reason,
+            "start_time": iso_seconds(record.started or record.created),
+            "status": self.status,
+            "type": spec.type,
+            "volume_bytes": spec.volume,
+        }
+        return value
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}, {self.type!r}, {self.status!r})"

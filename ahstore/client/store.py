@@ -1,0 +1,415 @@
+"""A store in Python: folders, assets, and everything else by path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal
+
+from ahstore.client import describe
+from ahstore.client.asset import Dataset, Model, make_asset
+from ahstore.client.config import load_settings
+from ahstore.client.core import Core, Notify, check_sequence, silent
+from ahstore.client.describe import Records
+from ahstore.client.folder import Folder
+from ahstore.client.ref import Additions, Branch, Commit, Tag, Version
+from ahstore.client.run import Run
+from ahstore.client.target import find_path
+from ahstore.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from ahstore.hub.hub import Hub
+from ahstore.hub.paths import ASSET_TYPES, DEFAULT_REF, AssetType, HubPath, Need, check_type
+from ahstore.hub.records import AssetRecord, FolderRecord
+from ahstore.ids import AssetId, EvaluationId, FolderId, parse_entity_id
+from ahstore.names import check_name
+from ahstore.versions.checkout import DownloadResult
+from ahstore.versions.merge import Strategy
+from ahstore.versions.monitor import SILENT, Monitor
+from ahstore.versions.refs import Refs
+from ahstore.versions.repository import Repository
+
+Resource = Literal["branch", "tag", "commit", "object", "workflow", "evaluation"]
+
+
+class Store:
+    """A store, opened for one user. Close it, or use it as a context manager.
+
+    Attributes:
+        user: who acts: owner of new folders, committer of commits.
+    """
+
+    def __init__(
+        self, repo: Repository, *, user: str, runs_dir: str, notify: Notify = silent
+    ) -> None:
+        hub = Hub(repo, user)
+        self.core = Core(repo, hub, Refs(repo), user, runs_dir, repo.url, notify)
+        self.user = user
+
+    @classmethod
+    def open(
+        cls,
+        url: str | os.PathLike[str] | None = None,
+        *,
+        user: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        runs_dir: str | os.PathLike[str] | None = None,
+        create: bool = True,
+        notify: Notify = silent,
+    ) -> Store:
+        """Open a store.
+
+        Args:
+            url: ``file:///…``, a path, ``memory://name``; None: the one in force (``AH_STORE``,
+                the login, a default in the user's data directory).
+            user: who acts; None: ``AH_USER``, the login's user, the system's user.
+            cache_dir: where what can be rebuilt is kept; None: the user's cache directory.
+            runs_dir: where runs have their workspaces; None: the user's state directory.
+            create: make the store when nothing is there yet.
+            notify: gets a line for each thing that is done; silent unless given.
+
+        Raises:
+            NotFoundError: there is no store, and ``create`` is False.
+            UnsupportedError: the URL's scheme or the store's format is not known.
+            InvalidInputError: the URL or the user's name is malformed.
+        """
+        settings = load_settings(store=None if url is None else os.fspath(url), user=user)
+        check_name(settings.user, what="user name")
+        repo = Repository.open(
+            settings.store,
+            create=create,
+            cache_root=os.fspath(cache_dir or settings.cache_dir),
+        )
+        return cls(
+            repo,
+            user=settings.user,
+            runs_dir=os.fspath(runs_dir or settings.runs_dir),
+            notify=notify,
+        )
+
+    @property
+    def url(self) -> str:
+        """The store's canonical URL."""
+        return self.core.repo.url
+
+    @property
+    def id(self) -> str:
+        """The UUID given to the store when it was made; copies share it."""
+        return self.core.repo.creation_id
+
+    def close(self) -> None:
+        """Release files and caches; the store can't be used any more."""
+        self.core.repo.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r}, user={self.user!r})"
+
+    # Folders and assets.
+
+    def create_folder(
+        self,
+        type_: str,
+        name: str,
+        labels: Sequence[str] | None = None,
+        description: str = "",
+        exist_ok: bool = False,
+    ) -> Folder:
+        """Create a folder of models (``type_="model"``) or datasets.
+
+        Raises:
+            AlreadyExistsError: the user has one of this name, and ``exist_ok`` is False.
+            InvalidInputError: type, name or a label is malformed.
+        """
+        try:
+            record = self.core.hub.create_folder(
+                type_, name, labels=check_sequence(labels, "labels"), description=description
+            )
+        except AlreadyExistsError:
+            if not exist_ok:
+                raise
+            return self.get_folder(type_=type_, name=name)
+        folder = Folder(self.core, record)
+        self.core.notify(f"Creating {folder.title}")
+        return folder
+
+    def get_folder(
+        self,
+        owner: str | None = None,
+        type_: str | None = None,
+        name: str | None = None,
+        id_: str | None = None,
+    ) -> Folder:
+        """Return a folder, by type and name (of the user, or of ``owner``) or by id.
+
+        Raises:
+            NotFoundError: there is none.
+            InvalidInputError: neither an id nor type and name are given.
+        """
+        if id_ is not None:
+            record = self.core.hub.get_folder_by_id(FolderId(parse_entity_id(id_)))
+        elif type_ is None or name is None:
+            raise InvalidInputError("give the folder's type_ and name, or its id_")
+        else:
+            record = self.core.hub.get_folder(type_, name, owner=owner)
+        return Folder(self.core, record)
+
+    def list_folder(self, type_: str | None = None) -> Records:
+        """Return the folders of all users, or those of one type."""
+        return [describe.folder(record) for record in self.core.hub.list_folders(type_)]
+
+    def get_asset(self, id_: str) -> Model | Dataset:
+        """Return a model or dataset by its UUID.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        record = self.core.hub.get_asset_by_id(AssetId(parse_entity_id(id_)))
+        return make_asset(self.core, record)
+
+    # Everything by path.
+
+    def create(
+        self,
+        path: str,
+        *,
+        resource: Resource | None = None,
+        source: str = DEFAULT_REF,
+        labels: Sequence[str] | None = None,
+        description: str = "",
+        exist_ok: bool = False,
+    ) -> Folder | Model | Dataset | Branch | Tag:
+        """Create what ``path`` names: a folder, an asset, a branch; a tag with ``resource="tag"``.
+
+        ``source`` is what a branch or tag starts at; labels and description are for folders and assets.
+
+        Raises:
+            AlreadyExistsError: it exists already.
+            NotFoundError: the folder or asset to make it in, or ``source``, does not exist.
+        """
+        parts = self.path(path)
+        if parts.ref is not None:
+            asset = self._asset_at(parts)
+            if resource not in (None, "branch", "tag"):
+                raise InvalidInputError(f"can't create a {resource} at {path!r}", value=resource)
+            make = asset.create_tag if resource == "tag" else asset.create_branch
+            return make(_plain_name(parts.ref, resource or "branch"), source)
+        if resource is not None:
+            raise InvalidInputError(f"to create a {resource}, name it: {path}:NAME", value=path)
+        if parts.asset is None:
+            if parts.owner not in (None, self.user):
+                raise InvalidInputError(
+                    f"can't create a folder of {parts.owner}: you are {self.user}", value=path
+                )
+            return self.create_folder(parts.type, parts.folder, labels, description, exist_ok)
+        folder = Folder(
+            self.core, self.core.hub.get_folder(parts.type, parts.folder, owner=parts.owner)
+        )
+        return folder.create_asset(parts.asset, labels, description, exist_ok)
+
+    def get(self, path: str) -> Folder | Model | Dataset | Version:
+        """Return what ``path`` names: a folder, an asset, or with ``:ref`` a version.
+
+        Raises:
+            NotFoundError: there is no such thing.
+        """
+        parts = self.path(path)
+        record = self.core.hub.resolve_path(parts)
+        if isinstance(record, FolderRecord):
+            return Folder(self.core, record)
+        asset = make_asset(self.core, record)
+        return asset if parts.ref is None else asset.version(parts.ref)
+
+    def list(self, path: str, *, resource: Resource | None = None) -> Records:
+        """Return what is in ``path``.
+
+        ``model`` and ``dataset`` hold folders, a folder holds assets, an asset or a version holds
+        objects, or what ``resource`` says: ``branch tag commit object workflow evaluation``.
+        """
+        if path in ASSET_TYPES:
+            return self.list_folder(path)
+        found = self.get(path)
+        if isinstance(found, Folder):
+            return found.list_asset()
+        version = found if isinstance(found, Version) else found.version()
+        asset = version.asset
+        match resource:
+            case None | "object":
+                return version.list_object()
+            case "commit":
+                return version.list_commit()
+            case "branch":
+                return asset.list_branch()
+            case "tag":
+                return asset.list_tag()
+            case "workflow":
+                return asset.as_model().list_workflow()
+            case "evaluation":
+                return version.list_evaluation()
+        raise InvalidInputError(f"unknown resource {resource!r}", value=resource)
+
+    def update(
+        self,
+        path: str,
+        *,
+        name: str | None = None,
+        labels: Sequence[str] | None = None,
+        description: str | None = None,
+    ) -> Folder | Model | Dataset:
+        """Change name, labels (all of them anew) or description of a folder or asset."""
+        found = self.get(path)
+        if isinstance(found, Version):
+            raise InvalidInputError(f"{path!r} is a {found.kind}: it has nothing to update")
+        found.update(name=name, labels=labels, description=description)
+        return found
+
+    def delete(self, path: str, *, resource: Resource | None = None, force: bool = False) -> None:
+        """Delete a folder (with ``force`` also a full one), an asset, a branch or a tag.
+
+        Raises:
+            NotFoundError: there is no such thing.
+            InvalidInputError: the path names a commit, or not what ``resource`` says.
+        """
+        parts = self.path(path)
+        if parts.ref is None:
+            found = self.get(path)
+            if isinstance(found, Folder):
+                found.delete(force=force)
+            elif not isinstance(found, Version):
+                found.delete()
+            return
+        asset = self._asset_at(parts)
+        version = asset.version(parts.ref)
+        if not isinstance(version, Branch | Tag) or resource not in (None, version.kind):
+            raise InvalidInputError(
+                f"{path!r} is a {version.kind}; only a {resource or 'branch or tag'} can be deleted",
+                value=path,
+            )
+        version.delete()
+
+    def commit(
+        self,
+        path: str,
+        msg: str,
+        delete: Sequence[str] | None = None,
+        add: Additions | None = None,
+        *,
+        expect: str | Commit | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        rehash: bool = False,
+        monitor: Monitor = SILENT,
+    ) -> Commit | None:
+        """Commit to the branch that ``path`` names, ``main`` without one; see `Branch.create_commit`."""
+        return self.branch(path).create_commit(
+            msg, delete, add, expect=expect, metadata=metadata, rehash=rehash, monitor=monitor
+        )
+
+    def download(
+        self,
+        path: str,
+        paths: Sequence[str] | None = None,
+        save_dir: str | os.PathLike[str] = ".",
+        *,
+        monitor: Monitor = SILENT,
+    ) -> DownloadResult:
+        """Write the objects of a version into a folder; see `Branch.download`."""
+        return self.version(path).download(paths, save_dir, monitor=monitor)
+
+    def merge(
+        self,
+        path: str,
+        target: str = DEFAULT_REF,
+        *,
+        msg: str | None = None,
+        strategy: Strategy = "three-way",
+        expect: str | Commit | None = None,
+    ) -> Commit | None:
+        """Merge the version that ``path`` names into a branch of its asset; see `Asset.merge`."""
+        version = self.version(path)
+        return version.asset.merge(version, target, msg=msg, strategy=strategy, expect=expect)
+
+    def reset(
+        self, path: str, ref: str | None = None, *, expect: str | Commit | None = None
+    ) -> None:
+        """Make ``ref`` the head of the branch that ``path`` names; see `Branch.reset`."""
+        self.branch(path).reset(ref, expect=expect)
+
+    def delete_evaluation(self, evaluation_id: str) -> None:
+        """Delete an evaluation by its id.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        self.core.hub.delete_evaluation(EvaluationId(parse_entity_id(evaluation_id)))
+        self.core.notify(f"Deleting evaluation with ID {evaluation_id}")
+
+    def get_evaluation(self, evaluation_id: str) -> dict[str, Any]:
+        """Return an evaluation by its id, as `Branch.list_evaluation` has it.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        record = self.core.hub.get_evaluation(EvaluationId(parse_entity_id(evaluation_id)))
+        return describe.evaluation(record)
+
+    def get_workflow(self, name: str) -> Run:
+        """Return a run by its name or id.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        return Run(self.core, self.core.jobs.get(name))
+
+    # Paths of one kind, for those who know what they need.
+
+    def path(self, text: str, *, type_: str | None = None, need: Need | None = None) -> HubPath:
+        """Return the parts of a path, the kind found out where it is left out and plain."""
+        only: AssetType | None = None if type_ is None else check_type(type_)
+        return find_path(self.core.hub, text, only_type=only, need=need)
+
+    def asset(self, path: str, *, type_: str | None = None) -> Model | Dataset:
+        """Return the asset that a path names; a reference behind it is not looked at."""
+        return self._asset_at(self.path(path, type_=type_, need="asset"))
+
+    def model(self, path: str) -> Model:
+        """Return the model that a path names, with or without ``model/``."""
+        return self.asset(path, type_="model").as_model()
+
+    def version(self, path: str, *, type_: str | None = None) -> Version:
+        """Return the version that a path names, ``main`` without a reference."""
+        parts = self.path(path, type_=type_, need="asset")
+        return self._asset_at(parts).version(parts.ref_or_main)
+
+    def branch(self, path: str) -> Branch:
+        """Return the branch that a path names, ``main`` without a reference.
+
+        Raises:
+            InvalidInputError: it is a tag or a commit.
+        """
+        version = self.version(path)
+        if not isinstance(version, Branch):
+            raise InvalidInputError(f"{path!r} is a {version.kind}, a branch is needed", value=path)
+        return version
+
+    def _asset_at(self, parts: HubPath) -> Model | Dataset:
+        record = self.core.hub.resolve_path(parts)
+        if not isinstance(record, AssetRecord):
+            raise NotFoundError(f"{parts.format()!r} names no asset", path=parts.format())
+        return make_asset(self.core, record)
+
+
+def _plain_name(ref: str, kind: str) -> str:
+    """Return the name in ``v1`` or ``branch/v1``."""
+    prefix, slash, name = ref.partition("/")
+    if slash and prefix == kind:
+        return name
+    return ref
