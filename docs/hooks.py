@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+from ahstore.cli.main import cli
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-
-from ahstore.cli.main import cli
 
 CLI_PAGE = "reference/cli.md"
 PROGRAM = "ah"
@@ -82,7 +81,7 @@ def _usage(command: click.Command, context: click.Context) -> Iterator[str]:
 
 def _dedent(text: str) -> list[str]:
     lines = text.strip("\n").splitlines()
-    return [line[2:] if line.startswith("  ") else line for line in lines]
+    return [line.removeprefix("  ") for line in lines]
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:

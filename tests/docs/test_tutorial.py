@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
 from tests.docs.transcript import Player, read_steps, reader_environment
 
 PROJECT = Path(__file__).parents[2]

@@ -68,7 +68,8 @@ def read_steps(page: str) -> Iterator[Step]:
 
 def _read_shell(body: str) -> Iterator[Step]:
     commands = list(_COMMAND.finditer(body))
-    assert commands and not body[: commands[0].start()].strip(), f"no command in {body!r}"
+    assert commands, f"no command in {body!r}"
+    assert not body[: commands[0].start()].strip(), f"text before the first command of {body!r}"
     ends = [match.start() for match in commands[1:]] + [len(body)]
     for command, end in zip(commands, ends, strict=True):
         yield Step("shell", command[1], body[command.end() : end])
