@@ -62,7 +62,7 @@ def edit(
     wanted = _checked(changes)
     if not top.rows:
         return build((row for _, row in wanted if row is not None), sink)
-    levels = [_Level(LevelCursor(reader, root, n), sink) for n in range(top.level + 1)]
+    levels = [_Level(reader, root, n, sink) for n in range(top.level + 1)]
     above: Iterator[Change] = wanted
     for level in levels:
         above = level.recut(above)
@@ -136,9 +136,9 @@ class _Feed:
 class _Level:
     """The pages of one level, cut anew where changes fall."""
 
-    def __init__(self, cursor: LevelCursor, sink: PageSink) -> None:
-        self._cursor = cursor
-        self._level = cursor.page.level
+    def __init__(self, reader: PageReader, root: PageId, level: int, sink: PageSink) -> None:
+        self._cursor = LevelCursor(reader, root, level)
+        self._level = level
         self._sink = sink
         self._last_put: tuple[PageId, list[Row]] | None = None
 

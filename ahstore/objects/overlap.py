@@ -28,10 +28,9 @@ def find_overlap(
     for path in puts:
         if path in folders:
             return path, folders[path]
-    cursor = tree.cursor()
-    if not cursor.page.rows:
+    if not tree.count():
         return None
-    return _file_above(cursor, folders, deleted) or _file_below(tree.cursor(), puts, deleted)
+    return _file_above(tree.cursor(), folders, deleted) or _file_below(tree.cursor(), puts, deleted)
 
 
 def _folders_of(paths: Sequence[str]) -> dict[str, str]:

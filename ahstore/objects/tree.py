@@ -51,7 +51,7 @@ class Tree:
         self._reader = PageReader(source, cache)
 
     def cursor(self, level: int = 0) -> LevelCursor:
-        """Return a cursor over the pages of ``level``, at the first one."""
+        """Return a cursor over the pages of ``level``, nowhere yet."""
         return LevelCursor(self._reader, self.root, level)
 
     def find(self, key: str) -> Row | None:

@@ -112,7 +112,7 @@ class PageReader:
 class LevelCursor:
     """A place among the pages of one level of a tree, which moves in key order.
 
-    It holds the path from the root only. It starts at the first page.
+    It holds the path from the root only. It is nowhere until ``first`` or ``seek`` is called.
     """
 
     def __init__(self, reader: PageReader, root: PageId, level: int) -> None:
@@ -122,7 +122,6 @@ class LevelCursor:
         self._path = [reader.root(root)]  # from the root down
         self._positions: list[int] = []  # in each page of the path but the last
         self._bounds: list[str | None] = [None]  # what the keys of each page are greater than
-        self._descend(None)
 
     @property
     def page(self) -> Page:
@@ -148,6 +147,12 @@ class LevelCursor:
             position == len(page.rows) - 1
             for page, position in zip(self._path, self._positions, strict=False)
         )
+
+    def first(self) -> None:
+        """Go to the first page."""
+        while self._positions:
+            self._pop()
+        self._descend(None)
 
     def seek(self, key: str) -> None:
         """Go to the first page whose last key is ``key`` or greater, else to the last page."""
