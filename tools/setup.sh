@@ -45,7 +45,7 @@ make_venv() {
         say "$("$python" --version) is too old: Python 3.10 or newer is needed (PYTHON=… chooses)"
         exit 1
     }
-    say "making .venv ($("$python" --version), requirements.lock); this happens once"
+    say "making .venv ($("$python" --version), requirements.lock): once, a minute or so"
     "$python" -m venv --clear .venv
     echo unfinished >"$stamp"
     .venv/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
