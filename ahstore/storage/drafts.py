@@ -43,6 +43,27 @@ class Draft(ABC):
         os.close(self.fd)
 
 
+def open_spare(spare_folder: str, mode: int) -> tuple[str, int]:
+    """Return path and descriptor of a new file in the folder of temporary files.
+
+    The folder is made if need be, and the one above it, but not the store's.
+    """
+    path = os.path.join(spare_folder, secrets.token_hex(16))
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    try:
+        return path, os.open(path, flags, mode)
+    except FileNotFoundError:
+        make_private(spare_folder)
+        return path, os.open(path, flags, mode)
+
+
+def make_private(folder: str) -> None:
+    """Make the folder ``.local/…`` of a store, but not the store's own."""
+    for path in (os.path.dirname(folder), folder):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path)
+
+
 class AnonymousDraft(Draft):
     """A file of ``O_TMPFILE``, named by ``link``."""
 
@@ -65,9 +86,7 @@ class LinkedDraft(Draft):
     """A temporary file with a name, given its own by ``link``."""
 
     def __init__(self, spare_folder: str) -> None:
-        self._path = os.path.join(spare_folder, secrets.token_hex(16))
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-        self.fd = os.open(self._path, flags, WRITE_ONCE_MODE)
+        self._path, self.fd = open_spare(spare_folder, WRITE_ONCE_MODE)
 
     def publish(self, folder_fd: int, name: str) -> None:
         """Link the temporary name to the final one."""
@@ -79,9 +98,9 @@ class LinkedDraft(Draft):
 
     def discard(self) -> None:
         """Remove the temporary name too."""
-        super().discard()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
+        super().discard()
 
 
 class RenamedDraft(LinkedDraft):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -22,7 +21,7 @@ from ahstore.storage.contract import (
     MissingError,
     Storage,
 )
-from ahstore.storage.drafts import DraftMaker, draft_makers, probe
+from ahstore.storage.drafts import DraftMaker, draft_makers, make_private, open_spare, probe
 from ahstore.storage.folders import Folders, make_root
 from ahstore.storage.listing import list_keys, list_names
 from ahstore.storage.local_writer import LocalWriter, write_all
@@ -100,15 +99,9 @@ class LocalStorage(Storage):
 
     def _choose_draft_maker(self) -> DraftMaker:
         spare = os.path.join(self._root, _SPARE)
-        self._make_private(spare)
+        make_private(spare)
         self._draft_maker = probe(spare, draft_makers(spare))
         return self._draft_maker
-
-    def _make_private(self, path: str) -> None:
-        if not os.path.isdir(path):
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(os.path.dirname(path))
-            os.makedirs(path, exist_ok=True)
 
     def read(self, key: str) -> bytes:
         """See ``Storage.read``."""
@@ -190,11 +183,8 @@ class LocalStorage(Storage):
     def replace(self, key: str, data: bytes) -> None:
         """See ``Storage.replace``."""
         path = self._path(check_replaceable(key))
-        spare = os.path.join(self._root, _SPARE)
-        draft = os.path.join(spare, secrets.token_hex(16))
         with self._errors(path):
-            self._make_private(spare)
-            fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+            draft, fd = open_spare(os.path.join(self._root, _SPARE), 0o644)
             try:
                 try:
                     write_all(fd, data)
@@ -225,7 +215,7 @@ class LocalStorage(Storage):
         """See ``Storage.lock``."""
         folder = os.path.join(self._root, _LOCKS)
         with contextlib.suppress(OSError):
-            self._make_private(folder)
+            make_private(folder)
         with hold(folder, name):
             yield
 

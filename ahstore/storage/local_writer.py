@@ -7,6 +7,7 @@ abandoned, for a second sync may claim success for pages that are lost.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING
@@ -45,9 +46,19 @@ class LocalWriter(FileWriter):
         self._folder_fd = self._open_folder()
         try:
             self._draft: Draft | None = maker(self._folder_fd)
-        except BaseException:
+        except BaseException as error:
+            gone = self._folder_is_gone()
             os.close(self._folder_fd)
+            if gone and isinstance(error, OSError):
+                raise MissingError(key) from None
             raise
+
+    def _folder_is_gone(self) -> bool:
+        """Tell whether the folder was removed since it was opened, as an ended lease's is.
+
+        File systems give many names to the error that follows from it.
+        """
+        return os.fstat(self._folder_fd).st_nlink == 0
 
     def _open_folder(self) -> int:
         try:
@@ -85,6 +96,8 @@ class LocalWriter(FileWriter):
             os.fsync(draft.fd)
             self._folders.make_durable(self._folder, self._folder_fd)
         except OSError as error:
+            if self._folder_is_gone():
+                raise MissingError(self.key) from None
             raise storage_error(error, self._path()) from error
 
     def _publish(self, draft: Draft) -> None:
@@ -93,10 +106,9 @@ class LocalWriter(FileWriter):
         except FileExistsError:
             if not draft.landed():
                 raise AlreadyThereError(self.key) from None
-        except FileNotFoundError:
-            # The folder was removed after it was opened: an ended lease, a deleted log.
-            raise MissingError(self.key) from None
         except OSError as error:
+            if self._folder_is_gone():
+                raise MissingError(self.key) from None
             failure = storage_error(error, self._path())
             if error.errno in _MAY_HAVE_HAPPENED:
                 raise UnsettledError(failure.message, key=self.key) from error
@@ -114,11 +126,12 @@ class LocalWriter(FileWriter):
     def abort(self) -> None:
         """See ``FileWriter.abort``."""
         draft, self._draft = self._draft, None
-        if draft is not None:
-            try:
-                draft.discard()
-            finally:
-                os.close(self._folder_fd)
+        if draft is None:
+            return
+        # All that counts has been synced or given up: what fails here leaves rubbish at most.
+        for close in (draft.discard, lambda: os.close(self._folder_fd)):
+            with contextlib.suppress(OSError):
+                close()
 
     def _open_draft(self) -> Draft:
         if self._draft is None:
