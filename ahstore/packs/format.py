@@ -146,6 +146,12 @@ def entries(index: bytes, pack: PackId, family: Family) -> Iterator[tuple[Addres
         yield address, place
 
 
+def record_place(record: bytes, pack: PackId, family: Family) -> Place:
+    """Return the place that one checked entry tells."""
+    _, kind, codec, _, stored, raw, offset, checksum = RECORD.unpack(record)
+    return Place(pack, family, KINDS[kind], offset, stored, raw, codec, checksum)
+
+
 def _check_version(version: int) -> None:
     if version != VERSION:
         raise UnsupportedError(

@@ -83,7 +83,7 @@ class PackWriter:
         """
         key = address + _KIND_BYTE[kind]
         if key in self._records:
-            return self._place(kind, self._records[key])
+            return layout.record_place(self._records[key], self.id, self.family)
         length = len(data) if type(data) is bytes else memoryview(data).nbytes
         if self._closed or length > MAX_BLOB_BYTES or len(key) != layout.KEY_BYTES:
             self._refuse(length)
@@ -165,10 +165,6 @@ class PackWriter:
         if self._file is None:
             self._file = self._storage.new_file(pack_key(self.family, self.id))
         return self._file
-
-    def _place(self, kind: Kind, record: bytes) -> Place:
-        _, _, codec, _, stored, raw, offset, checksum = layout.RECORD.unpack(record)
-        return Place(self.id, self.family, kind, offset, stored, raw, codec, checksum)
 
     def _refuse(self, length: int) -> None:
         if self._closed:
