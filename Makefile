@@ -7,6 +7,8 @@ PY := .venv/bin/python
 TESTS ?= tests
 PYTEST_ARGS ?=
 
+export NO_MKDOCS_2_WARNING := 1
+
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
@@ -27,7 +29,7 @@ check: setup  ## Lint, format, types, floors, documentation
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-cache
-	$(PY) -m mkdocs build --strict --quiet
+	$(PY) -m mkdocs build --strict
 
 format: setup  ## Format the code
 	$(PY) -m ruff check --fix .
