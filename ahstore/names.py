@@ -7,6 +7,7 @@ in a commit. What only some platforms can't hold is allowed here and refused on 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from ahstore.errors import InvalidInputError
 
@@ -55,6 +56,25 @@ def check_object_path(path: str) -> str:
         shown = path[:200].encode("utf-8", "backslashreplace").decode()
         raise InvalidInputError(f"invalid object path {shown!r}: {problem}", value=shown)
     return path
+
+
+def are_plain_paths(paths: Sequence[str]) -> bool:
+    """Tell quickly that ``check_object_path`` accepts all; False: some must be asked one by one.
+
+    A path of 63 characters has no part and no whole that is too long.
+    """
+    parts = f"/{'/'.join(paths)}/"
+    try:
+        parts.encode()
+    except UnicodeEncodeError:
+        return False
+    return (
+        max(map(len, paths), default=0) <= MAX_PART_BYTES // 4
+        and "//" not in parts
+        and "/./" not in parts
+        and "/../" not in parts
+        and not _FORBIDDEN_IN_PATH.search(parts)
+    )
 
 
 def _problem_with_path(path: str) -> str | None:

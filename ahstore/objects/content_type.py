@@ -13,9 +13,9 @@ from ahstore.errors import InvalidInputError
 
 DEFAULT = "application/octet-stream"
 MAX_LENGTH = 127
+MAX_INDEX = 0xFFFF
 
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*\Z")
-_MAX_INDEX = 0xFFFF
 
 # Type, then the extensions that have it. Append lines at the end; never move, change or remove one.
 _TABLE: tuple[tuple[str, str], ...] = (
@@ -206,7 +206,7 @@ def check(stored: object) -> None:
     Raises:
         InvalidInputError: it is no place of a table, nor a type that no place stands for.
     """
-    if type(stored) is int and 0 <= stored <= _MAX_INDEX:
+    if type(stored) is int and 0 <= stored <= MAX_INDEX:
         return
     if (
         type(stored) is not str

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ahstore.ids import PageId
-from ahstore.objects.page import KEY, PAGE_ID, Page, PageSource, Row
+from ahstore.objects.page import KEY, PAGE_ID, CheckRows, Page, PageSource, Row
 from ahstore.objects.walk import PageCache, PageReader
 
 
@@ -20,6 +20,7 @@ def diff(
     root_b: PageId,
     *,
     cache: PageCache | None = None,
+    check: CheckRows | None = None,
 ) -> Iterator[tuple[Row | None, Row | None]]:
     """Yield the rows that differ, in key order: (only in a, None), (None, only in b), or (a, b).
 
@@ -29,6 +30,7 @@ def diff(
         source_b: reads the pages of the second tree.
         root_b: the second tree.
         cache: decoded pages, for both.
+        check: checks the rows of each leaf read, such as ``file.check_rows``.
 
     Raises:
         CorruptError: a page is damaged.
@@ -36,8 +38,8 @@ def diff(
     if root_a == root_b:
         return
     cache = PageCache() if cache is None else cache
-    a = _Side(PageReader(source_a, cache), root_a)
-    b = _Side(PageReader(source_b, cache), root_b)
+    a = _Side(PageReader(source_a, cache, check=check), root_a)
+    b = _Side(PageReader(source_b, cache, check=check), root_b)
     while not (a.done or b.done):
         if a.level == 0 and b.level == 0:
             yield from _compare_leaves(a, b)

@@ -20,6 +20,7 @@ from ahstore.objects.page import (
     KEY,
     MAX_ROWS,
     PAGE_ID,
+    CheckRows,
     InnerRow,
     Page,
     PageSink,
@@ -43,6 +44,7 @@ def edit(
     sink: PageSink,
     *,
     cache: PageCache | None = None,
+    check: CheckRows | None = None,
 ) -> PageId:
     """Store the pages that differ once ``changes`` are made, and return the new root.
 
@@ -52,12 +54,13 @@ def edit(
         changes: keys strictly increasing. To delete what is not there is no error.
         sink: takes new pages, children first.
         cache: decoded pages.
+        check: checks the rows of each leaf read, such as ``file.check_rows``.
 
     Raises:
         InvalidInputError: changes are malformed or out of order.
         CorruptError: a page of the old tree is damaged.
     """
-    reader = PageReader(source, cache)
+    reader = PageReader(source, cache, check=check)
     top = reader.root(root)
     wanted = _checked(changes)
     if not top.rows:

@@ -25,12 +25,21 @@ def find_overlap(
         deleted: paths that are not to be there afterwards (those in ``puts`` are all the same).
     """
     folders = _folders_of(puts)
-    for path in puts:
-        if path in folders:
-            return path, folders[path]
+    among = _file_among(puts, folders)
+    if among is not None:
+        return among
     if not tree.count():
         return None
     return _file_above(tree.cursor(), folders, deleted) or _file_below(tree.cursor(), puts, deleted)
+
+
+def find_overlap_among(paths: Sequence[str]) -> tuple[str, str] | None:
+    """Return a file and a path beneath it that are both among ``paths``, or None."""
+    return _file_among(paths, _folders_of(paths))
+
+
+def _file_among(paths: Sequence[str], folders: dict[str, str]) -> tuple[str, str] | None:
+    return next(((path, folders[path]) for path in paths if path in folders), None)
 
 
 def _folders_of(paths: Sequence[str]) -> dict[str, str]:

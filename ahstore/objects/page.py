@@ -7,6 +7,7 @@ its id is the SHA-256 of that. What a leaf row holds beyond key and weight is it
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import lt
 from typing import Any, Protocol, TypeAlias
@@ -32,6 +33,10 @@ MAX_PAGE_BYTES = 4 * 1024 * 1024
 
 _HASH_BITS = 256
 _LIMITS = canonical.Limits(bytes=MAX_PAGE_BYTES, depth=canonical.MAX_DEPTH, items=1 << 20)
+
+
+CheckRows: TypeAlias = Callable[[list[Row]], None]
+"""Checks the rows of a leaf that was read, as their owner means them; raises CorruptError."""
 
 
 class PageSource(Protocol):
@@ -104,6 +109,8 @@ def encode_page(level: int, rows: list[Row]) -> bytes:
     Raises:
         InvalidInputError: a row is malformed, or the rows are too large together.
     """
+    if level > MAX_LEVEL:
+        raise InvalidInputError(f"a tree of more than {MAX_LEVEL} levels")
     try:
         _measure(level, rows)
     except _MalformedError as error:

@@ -17,6 +17,7 @@ from ahstore.objects.page import (
     KEY,
     MAX_ROWS,
     PAGE_ID,
+    CheckRows,
     InnerRow,
     Page,
     PageSink,
@@ -43,12 +44,20 @@ class Tree:
         source: who reads the pages.
         root: the root page.
         cache: decoded pages, to share among trees; a small one of its own when left out.
+        check: checks the rows of each leaf read, such as ``file.check_rows``.
     """
 
-    def __init__(self, source: PageSource, root: PageId, *, cache: PageCache | None = None) -> None:
+    def __init__(
+        self,
+        source: PageSource,
+        root: PageId,
+        *,
+        cache: PageCache | None = None,
+        check: CheckRows | None = None,
+    ) -> None:
         self.source = source
         self.root = root
-        self._reader = PageReader(source, cache)
+        self._reader = PageReader(source, cache, check=check)
 
     def cursor(self, level: int = 0) -> LevelCursor:
         """Return a cursor over the pages of ``level``, nowhere yet."""

@@ -17,6 +17,7 @@ from ahstore.objects.page import (
     KEY,
     PAGE_ID,
     WEIGHT,
+    CheckRows,
     InnerRow,
     Page,
     PageSource,
@@ -36,22 +37,22 @@ class PageCache:
     def __init__(self, *, limit_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._limit_bytes = limit_bytes
         self._bytes = 0
-        self._pages: OrderedDict[PageId, Page] = OrderedDict()
+        self._pages: OrderedDict[tuple[PageId, CheckRows | None], Page] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find(self, page_id: PageId) -> Page | None:
-        """Return the page if it is here."""
+    def find(self, page_id: PageId, check: CheckRows | None) -> Page | None:
+        """Return the page if it is here, having passed ``check``."""
         with self._lock:
-            page = self._pages.get(page_id)
+            page = self._pages.get((page_id, check))
             if page is not None:
-                self._pages.move_to_end(page_id)
+                self._pages.move_to_end((page_id, check))
             return page
 
-    def put(self, page_id: PageId, page: Page) -> None:
-        """Keep ``page``; others may have to go."""
+    def put(self, page_id: PageId, check: CheckRows | None, page: Page) -> None:
+        """Keep ``page``, which has passed ``check``; others may have to go."""
         with self._lock:
-            if page_id not in self._pages:
-                self._pages[page_id] = page
+            if (page_id, check) not in self._pages:
+                self._pages[page_id, check] = page
                 self._bytes += page.size
             while self._bytes > self._limit_bytes and len(self._pages) > 1:
                 _, gone = self._pages.popitem(last=False)
@@ -61,8 +62,15 @@ class PageCache:
 class PageReader:
     """Pages of one source, decoded, checked and cached."""
 
-    def __init__(self, source: PageSource, cache: PageCache | None = None) -> None:
+    def __init__(
+        self,
+        source: PageSource,
+        cache: PageCache | None = None,
+        *,
+        check: CheckRows | None = None,
+    ) -> None:
         self._source = source
+        self._check = check
         self._cache = PageCache() if cache is None else cache
 
     def root(self, page_id: PageId) -> Page:
@@ -102,10 +110,12 @@ class PageReader:
 
     def page(self, page_id: PageId) -> Page:
         """Return a page by itself, unchecked against a parent."""
-        page = self._cache.find(page_id)
+        page = self._cache.find(page_id, self._check)
         if page is None:
             page = decode_page(self._source.read_page(page_id))
-            self._cache.put(page_id, page)
+            if self._check is not None and page.level == 0 and page.rows:
+                self._check(page.rows)
+            self._cache.put(page_id, self._check, page)
         return page
 
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ahstore.errors import CorruptError
 from ahstore.objects import file as files
-from ahstore.objects.file import ChunkRef, FileEntry, check_row, make_flags, same_content
+from ahstore.objects.file import (
+    ChunkRef,
+    FileEntry,
+    check_row,
+    check_rows,
+    make_flags,
+    same_content,
+)
 
 MD5 = hashlib.md5(b"").digest()
 ID = bytes(range(32))
@@ -65,37 +74,41 @@ def test_an_empty_file_has_no_chunks():
     assert FileEntry.from_row(check_row(row(size=0, refs=b""))).chunks == ()
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"path": "../x"},
-        {"path": "/x"},
-        {"path": "a//b"},
-        {"path": 5},
-        {"size": -1, "refs": b""},
-        {"size": True, "refs": ID + (1).to_bytes(8, "big")},
-        {"size": 8},
-        {"size": 0, "refs": ID + bytes(8)},
-        {"md5": b"short"},
-        {"mtime_ns": 1 << 63},
-        {"mtime_ns": 1.5},
-        {"flags": 2},
-        {"flags": 0x100},
-        {"flags": -1},
-        {"flags": 0x10, "size": 0, "refs": b""},
-        {"content_type": "text"},
-        {"content_type": "image/png"},  # would be a second encoding of one type
-        {"content_type": -1},
-        {"content_type": True},
-        {"content_type": None},
-        {"refs": b"x"},
-        {"refs": "text"},
-        {"size": 35, "refs": (ID + (7).to_bytes(8, "big")) * 5},
-    ],
-)
+BAD = [
+    {"path": "../x"},
+    {"path": "/x"},
+    {"path": "a//b"},
+    {"path": 5},
+    {"size": -1, "refs": b""},
+    {"size": True, "refs": ID + (1).to_bytes(8, "big")},
+    {"size": 8},
+    {"size": 0, "refs": ID + bytes(8)},
+    {"md5": b"short"},
+    {"mtime_ns": 1 << 63},
+    {"mtime_ns": 1.5},
+    {"flags": 2},
+    {"flags": 0x100},
+    {"flags": -1},
+    {"flags": 0x10, "size": 0, "refs": b""},
+    {"content_type": "text"},
+    {"content_type": "image/png"},  # would be a second encoding of one type
+    {"content_type": -1},
+    {"content_type": True},
+    {"content_type": None},
+    {"refs": b"x"},
+    {"refs": "text"},
+    {"size": 35, "refs": (ID + (7).to_bytes(8, "big")) * 5},
+]
+
+
+@pytest.mark.parametrize("bad", BAD)
 def test_malformed_rows_are_corrupt(bad):
     with pytest.raises(CorruptError):
         check_row(row(**bad))
+    # What a page check by columns overlooks reaches the user's disk.
+    for page in ([row(**bad)], [row(), row(**bad), row()]):
+        with pytest.raises(CorruptError):
+            check_rows(page)
 
 
 @pytest.mark.parametrize("bad", [None, [], {}, row()[:6], [*row(), 1], tuple(row())])
@@ -108,3 +121,37 @@ def test_the_number_of_inline_references_is_part_of_the_format():
     assert files.MAX_INLINE_REFS == 4
     four = row(size=28, refs=(ID + (7).to_bytes(8, "big")) * 4)
     assert check_row(four) is four
+
+
+PATHS = st.one_of(
+    st.lists(st.sampled_from([".", "..", "/", "a", "é", "\n", "\\", "b" * 70, "数" * 90])).map(
+        "".join
+    ),
+    st.text(max_size=5),
+)
+
+
+@given(paths=st.lists(PATHS, min_size=1, max_size=4))
+@settings(max_examples=300)
+def test_a_page_is_checked_as_its_rows_are(paths):
+    page = [row(path=path) for path in paths]
+    if all(map(accepts, page)):
+        check_rows(page)
+    else:
+        with pytest.raises(CorruptError):
+            check_rows(page)
+
+
+def accepts(each):
+    try:
+        check_row(each)
+    except CorruptError:
+        return False
+    return True
+
+
+def test_pages_of_all_kinds_of_files_pass():
+    check_rows([row()] * 3)
+    check_rows(
+        [row(), row(size=0, refs=b""), row(size=14, refs=row()[6] * 2), row(content_type="a/b")]
+    )
