@@ -42,7 +42,7 @@ docs-serve: setup  ## Show the documentation at http://127.0.0.1:8000
 	$(PY) -m mkdocs serve
 
 bench: setup  ## Run the benchmarks
-	$(PY) -m benchmarks
+	$(PY) -m benchmarks $(ARGS)
 
 lock:  ## Write requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --no-config --group dev --extra examples --universal --python-version 3.10 \
