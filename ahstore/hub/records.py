@@ -139,7 +139,7 @@ class Listing:
             }:
                 listing = Listing(parse_stored_id(entity), _strings(labels), description, created)
             case _:
-                _refuse("row of a catalogue")
+                _refuse("a row of a catalogue")
         return listing
 
 
@@ -208,7 +208,7 @@ class EvaluationEntry:
             ] if len(commit) == ADDRESS_BYTES:
                 pass
             case _:
-                _refuse("evaluation")
+                _refuse("an evaluation")
         dataset_commit = CommitId(Address(commit))
         return EvaluationEntry(
             model=Side(model_commit, ref, branch, _strings(tags)),
@@ -235,7 +235,7 @@ def parse_evaluation_key(key: str) -> tuple[CommitId, AssetId, EvaluationId]:
             EvaluationId(parse_entity_id(evaluation)),
         )
     except ValueError as error:
-        _refuse("key of an evaluation", error)
+        _refuse("a key of an evaluation", error)
 
 
 def parse_folder_key(key: str) -> tuple[str, AssetType, str]:
@@ -248,7 +248,7 @@ def parse_folder_key(key: str) -> tuple[str, AssetType, str]:
         owner, type_, name = key.split("/")
         return check_name(owner), check_type(type_), check_name(name)
     except ValueError as error:
-        _refuse("key of a folder", error)
+        _refuse("a key of a folder", error)
 
 
 def parse_stored_id(value: Value) -> EntityId:
@@ -260,21 +260,21 @@ def parse_stored_id(value: Value) -> EntityId:
     try:
         return parse_entity_id(value)
     except InvalidInputError as error:
-        _refuse("id", error)
+        _refuse("an id", error)
 
 
 def _strings(value: Value) -> tuple[str, ...]:
     if type(value) is not list or not all(type(item) is str for item in value):
-        _refuse("list of texts")
+        _refuse("a list of texts")
     return tuple(value)  # type: ignore[arg-type]
 
 
 def _pairs(value: Value) -> dict[str, str]:
     texts = _strings(value)
     if len(texts) % 2:
-        _refuse("list of results")
+        _refuse("a list of results")
     return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 def _refuse(what: str, error: Exception | None = None) -> NoReturn:
-    raise CorruptError(f"not a {what}" + (f": {error}" if error else "")) from error
+    raise CorruptError(f"not {what}" + (f": {error}" if error else "")) from error
