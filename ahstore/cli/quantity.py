@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 _UNITS = (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_BINARY_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 SHORT_ID = 8
 
 
@@ -34,12 +35,10 @@ def rough_size(size: float) -> str:
     """Return a size for a sentence: ``512 B``, ``367.1 KiB``, ``1.0 GiB``."""
     if size < 1024:
         return f"{int(size)} B"
-    unit = "B"
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        size /= 1024
-        if size < 1000:
-            break
-    return f"{size:.1f} {unit}"
+    power = 1
+    while size >= 1000 * 1024**power and power < len(_BINARY_UNITS):
+        power += 1
+    return f"{size / 1024**power:.1f} {_BINARY_UNITS[power - 1]}"
 
 
 def count(number: int, noun: str) -> str:

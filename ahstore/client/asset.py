@@ -381,6 +381,11 @@ class Model(Asset):
         for record in self.core.jobs.list(self.record):
             yield self.run_of(record)
 
+    def list_evaluation(self) -> list[dict[str, Any]]:
+        """Return the evaluations of all commits of this model, newest first."""
+        records = self.core.hub.list_evaluations(self.record)
+        return [describe.evaluation(record) for record in records]
+
     def get_workflow(self, name: str) -> Run:
         """Return a run of this model by name or id.
 

@@ -25,25 +25,28 @@ _BATCH_ROWS = 1024
 _NS = 10**9
 
 
-def objects(repo: Repository, commit: CommitId, *, prefix: str = "") -> Iterator[Record]:
+def objects(
+    repo: Repository, commit: CommitId, *, prefix: str = "", located: bool = True
+) -> Iterator[Record]:
     """Yield the objects of a commit whose paths start with ``prefix``, in order of paths."""
-    rows = object_rows(repo, commit, prefix=prefix)
+    rows = repo.tree(repo.read_commit(commit).tree).scan(prefix=prefix)
+    if not located:
+        yield from map(_object, rows)
+        return
     while batch := list(islice(rows, _BATCH_ROWS)):
         for row, address in zip(batch, physical_addresses(repo, batch), strict=True):
-            yield {
-                "checksum": row[MD5].hex(),
-                "content_type": content_type.decode(row[CONTENT_TYPE]),
-                "mtime": row[MTIME_NS] // _NS,
-                "path": row[PATH],
-                "path_type": "object",
-                "physical_address": address,
-                "size_bytes": row[SIZE],
-            }
+            yield _object(row) | {"physical_address": address}
 
 
-def object_rows(repo: Repository, commit: CommitId, *, prefix: str = "") -> Iterator[Row]:
-    """Yield the rows of a commit's objects as the tree has them, without looking where they lie."""
-    return repo.tree(repo.read_commit(commit).tree).scan(prefix=prefix)
+def _object(row: Row) -> Record:
+    return {
+        "checksum": row[MD5].hex(),
+        "content_type": content_type.decode(row[CONTENT_TYPE]),
+        "mtime": row[MTIME_NS] // _NS,
+        "path": row[PATH],
+        "path_type": "object",
+        "size_bytes": row[SIZE],
+    }
 
 
 def commit(commit_id: CommitId, commit: Commit) -> Record:

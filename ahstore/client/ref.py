@@ -84,9 +84,12 @@ class Version:
         """Return the objects whose paths start with ``prefix``, sorted by path."""
         return list(self.iter_object(prefix))
 
-    def iter_object(self, prefix: str = "") -> Iterator[dict[str, Any]]:
-        """Yield what `list_object` returns, in bounded memory."""
-        return describe.objects(self._core.repo, self.head, prefix=prefix)
+    def iter_object(self, prefix: str = "", *, located: bool = True) -> Iterator[dict[str, Any]]:
+        """Yield what `list_object` returns, in bounded memory.
+
+        ``located=False`` leaves ``physical_address`` out, and with it the look-up of where bytes lie.
+        """
+        return describe.objects(self._core.repo, self.head, prefix=prefix, located=located)
 
     def list_commit(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Return this commit and its ancestors, newest first, at most ``limit`` of them."""
@@ -433,6 +436,11 @@ class Commit(Version):
     def create_tag(self, name: str) -> Tag:
         """Create a tag at this commit."""
         return self.asset.create_tag(name, source=f"commit/{self.name}")
+
+    def totals(self) -> tuple[int, int]:
+        """Return how many objects the commit holds, and their bytes."""
+        tree = self._core.repo.tree(self.body.tree)
+        return tree.count(), tree.weight()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the commit as `list_commit` has it."""

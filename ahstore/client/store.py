@@ -22,6 +22,8 @@ from ahstore.hub.paths import ASSET_TYPES, DEFAULT_REF, AssetType, HubPath, Need
 from ahstore.hub.records import AssetRecord, FolderRecord
 from ahstore.ids import AssetId, EvaluationId, FolderId, parse_entity_id
 from ahstore.names import check_name
+from ahstore.packs.place import pack_key
+from ahstore.packs.reader import list_packs
 from ahstore.versions.checkout import DownloadResult
 from ahstore.versions.merge import Strategy
 from ahstore.versions.monitor import SILENT, Monitor
@@ -113,6 +115,19 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.url!r}, user={self.user!r})"
+
+    def statistics(self) -> dict[str, int]:
+        """Return how many folders, assets and packs there are, and the packs' bytes."""
+        counts = dict.fromkeys(
+            ("model_folders", "models", "dataset_folders", "datasets", "packs", "pack_bytes"), 0
+        )
+        for folder in self.core.hub.list_folders():
+            counts[f"{folder.type}_folders"] += 1
+            counts[f"{folder.type}s"] += len(self.core.hub.list_assets(folder))
+        for family, pack in list_packs(self.core.repo.storage):
+            counts["packs"] += 1
+            counts["pack_bytes"] += self.core.repo.storage.stat(pack_key(family, pack)).size
+        return counts
 
     # Folders and assets.
 

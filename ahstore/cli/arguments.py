@@ -1,0 +1,82 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from ahstore.errors import InvalidInputError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def json_option(command: Command) -> Command:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Write JSON.")(command)
+
+
+def label_options(command: Command) -> Command:
+    """Add ``--label`` and ``--description``."""
+    command = click.option("--description", metavar="TEXT", help="What it is.")(command)
+    return click.option(
+        "-l", "--label", "labels", multiple=True, metavar="LABEL", help="A label; repeat for more."
+    )(command)
+
+
+def expect_option(command: Command) -> Command:
+    """Add ``--expect``."""
+    return click.option(
+        "--expect", metavar="COMMIT", help="Fail unless the branch is at this commit."
+    )(command)
+
+
+def rehash_option(command: Command) -> Command:
+    """Add ``--rehash``."""
+    return click.option(
+        "--rehash", is_flag=True, help="Read all files, also those known to be unchanged."
+    )(command)
+
+
+def run_options(command: Command) -> Command:
+    """Add what ``train`` and ``evaluate`` share."""
+    options = [
+        click.option("-d", "--dataset", required=True, metavar="DATASET[:REF]", help="The dataset; its main without REF."),
+        click.option("-v", "--volume", required=True, metavar="SIZE", help="The most that the run's files may take: 100Mi, 2Gi."),
+        click.option("-r", "--git-repo", required=True, metavar="REPO", help="The code's git repository: URL or local path."),
+        click.option("-i", "--git-revision", required=True, metavar="REVISION", help="Branch, tag or commit of the code."),
+        click.option("-s", "--git-subpath", default=".", metavar="SUBPATH", help="Folder of the code in the repository."),
+        click.option("-p", "--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter for the code; repeat for more."),
+        click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End the run as failed after so long."),
+        click.option("--wait", is_flag=True, help="Wait until the run has ended; exit 1 if it failed."),
+        json_option,
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def parse_pairs(texts: Sequence[str], what: str) -> dict[str, Any]:
+    """Return ``KEY=VALUE`` arguments by key; a value that is JSON (a number, true …) is taken as such.
+
+    Raises:
+        InvalidInputError: there is no ``=``, no key, or a key twice.
+    """
+    pairs: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise InvalidInputError(f"invalid {what} {text!r}: write KEY=VALUE", value=text)
+        if key in pairs:
+            raise InvalidInputError(f"{what} {key!r} is given twice", value=text)
+        pairs[key] = _value(value)
+    return pairs
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

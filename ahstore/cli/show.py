@@ -1,0 +1,145 @@
+"""``ah show``: one folder, asset, version, run or evaluation in full."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ahstore.cli import listings
+from ahstore.cli.arguments import json_option
+from ahstore.cli.emit import emit, emit_json
+from ahstore.cli.lazy import FormGroup, Verb
+from ahstore.cli.log import local_time
+from ahstore.cli.quantity import age, count, exact_size, short_id
+from ahstore.cli.session import Session, pass_session
+from ahstore.cli.table import block, clean
+
+if TYPE_CHECKING:
+    from ahstore.client.asset import Asset
+    from ahstore.client.ref import Version
+
+FORMS = {
+    "workflow": ("ahstore.cli.show:workflow", "NAME"),
+    "evaluation": ("ahstore.cli.show:evaluation", "ID"),
+}
+Fields = dict[str, str | list[str]]
+
+
+@click.command(cls=FormGroup, forms=FORMS, place="ahstore.cli.show:by_path", no_args_is_help=True)
+def show() -> None:
+    """Show one folder, model, dataset, version, run or evaluation in full.
+
+    A path shows what it names: model/FOLDER, model/FOLDER/MODEL, model/FOLDER/MODEL:REF.
+    """
+
+
+@click.command(cls=Verb)
+@click.argument("name")
+@json_option
+@pass_session
+def workflow(session: Session, name: str, as_json: bool) -> None:
+    """Show the run NAME."""
+    record = session.store().get_workflow(name).to_dict()
+    if as_json:
+        emit_json(record)
+        return
+    fields: Fields = dict(listings.workflow_fields(record, session.now))
+    fields["GIT_COMMIT"] = record["git_commit"]
+    fields["DATASET_COMMIT"] = record["dataset_commit"]
+    for key in ("checkpoint_commit", "commit", "evaluation"):
+        if record[key]:
+            fields[key.upper()] = record[key]
+    fields["VOLUME"] = exact_size(record["volume_bytes"])
+    if record["params"]:
+        fields["PARAMS"] = clean(json.dumps(record["params"]))
+    emit(block(fields))
+
+
+@click.command(cls=Verb)
+@click.argument("evaluation_id", metavar="ID")
+@json_option
+@pass_session
+def evaluation(session: Session, evaluation_id: str, as_json: bool) -> None:
+    """Show the evaluation with this ID."""
+    record = session.store().get_evaluation(evaluation_id)
+    if as_json:
+        emit_json(record)
+    else:
+        emit(block(listings.evaluation_fields(record, session.now)))
+
+
+@click.command(cls=Verb)
+@click.argument("path")
+@json_option
+@pass_session
+def by_path(session: Session, path: str, as_json: bool) -> None:
+    """Show what PATH names: model/FOLDER[/MODEL[:REF]] or dataset/…."""
+    from ahstore.client.folder import Folder  # start-up
+    from ahstore.client.ref import Version
+
+    found = session.store().get(path)
+    if isinstance(found, Folder):
+        record = found.to_dict()
+        record["assets"] = len(found.list_asset())
+        fields = _named_fields(session, record) | {"HOLDS": count(record["assets"], found.kind)}
+    elif isinstance(found, Version):
+        record = version_record(found)
+        fields = _version_fields(session, record)
+    else:
+        record = _asset_record(found)
+        fields = _asset_fields(session, record)
+    if as_json:
+        emit_json(record)
+    else:
+        emit(block(fields))
+
+
+def _named_fields(session: Session, record: Mapping[str, Any]) -> Fields:
+    return {
+        "ID": record["id"],
+        "PATH": record["path"],
+        "LABELS": clean(", ".join(record["labels"])),
+        "DESCRIPTION": [clean(line) for line in record["description"].splitlines()],
+        "CREATED": age(listings.seconds(record["created"]), session.now),
+    }
+
+
+def _asset_record(asset: Asset) -> dict[str, Any]:
+    record = asset.to_dict()
+    record["branches"] = [branch["name"] for branch in asset.list_branch()]
+    record["tags"] = [tag["name"] for tag in asset.list_tag()]
+    return record
+
+
+def _asset_fields(session: Session, record: Mapping[str, Any]) -> Fields:
+    return _named_fields(session, record) | {
+        "BRANCHES": ", ".join(record["branches"]),
+        "TAGS": ", ".join(record["tags"]),
+    }
+
+
+def version_record(version: Version) -> dict[str, Any]:
+    """Return a version's commit, and how many objects and bytes it holds."""
+    commit = version.get_commit()
+    objects, size = commit.totals()
+    return commit.to_dict() | {"path": version.path, "objects": objects, "size_bytes": size}
+
+
+def _version_fields(session: Session, record: Mapping[str, Any]) -> Fields:
+    created = record["creation_date"]
+    fields: Fields = {
+        "PATH": record["path"],
+        "COMMIT_ID": record["id"],
+        "PARENTS": ", ".join(map(short_id, record["parents"])),
+        "COMMITTER": clean(record["committer"]),
+        "CREATED": f"{age(created, session.now)} ({local_time(created)})",
+        "MESSAGE": [clean(line) for line in record["message"].splitlines()],
+        "OBJECTS": f"{record['objects']} ({exact_size(record['size_bytes'])})",
+        "META_RANGE_ID": record["meta_range_id"],
+    }
+    if record["metadata"]:
+        fields["METADATA"] = clean(json.dumps(record["metadata"]))
+    return fields

@@ -1,0 +1,64 @@
+"""``ah train``: start a training."""
+
+from __future__ import annotations
+
+import click
+
+from ahstore.cli.arguments import parse_pairs, run_options
+from ahstore.cli.lazy import Verb
+from ahstore.cli.runs import after_start
+from ahstore.cli.session import Session, pass_session
+
+
+@click.command(cls=Verb)
+@click.argument("path", metavar="MODEL")
+@click.option(
+    "-b",
+    "--branch",
+    required=True,
+    metavar="BRANCH",
+    help="Where the trained model is committed; made if it is not there.",
+)
+@click.option(
+    "-c", "--checkpoint", metavar="MODEL:REF", help="Continue from this version of a model."
+)
+@run_options
+@pass_session
+def train(
+    session: Session,
+    path: str,
+    branch: str,
+    checkpoint: str | None,
+    dataset: str,
+    volume: str,
+    git_repo: str,
+    git_revision: str,
+    git_subpath: str,
+    params: tuple[str, ...],
+    timeout: float | None,
+    wait: bool,
+    as_json: bool,
+) -> int:
+    """Train MODEL with the code of a git repository, as a local process.
+
+    What the code leaves in AH_OUTPUT_DIR becomes one commit on BRANCH. The command returns at
+    once and the run goes on: see 'ah ls workflow MODEL' and 'ah logs NAME'.
+
+    \b
+    Example:
+      ah train image-classification/mnist-cnn-keras -b epoch-5 -d image-classification/mnist \\
+          -v 100Mi -r https://github.com/user/repo -i master -s mnist
+    """  # noqa: D301  \b is a control character here
+    model = session.store().model(path)
+    run = model.train(
+        branch=branch,
+        dataset=dataset,
+        checkpoint=checkpoint,
+        volume=volume,
+        git_repo=git_repo,
+        git_revision=git_revision,
+        git_subpath=git_subpath,
+        params=parse_pairs(params, "parameter"),
+        timeout=timeout,
+    )
+    return after_start(session, run, wait=wait, as_json=as_json)
