@@ -1,0 +1,223 @@
+"""From a commit to files: downloading into a folder, and reading one object."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ahstore.errors import CorruptError, InvalidInputError, ObjectNotFoundError
+from ahstore.ids import ChunkId, CommitId
+from ahstore.names import check_object_path
+from ahstore.objects.chunklist import walk
+from ahstore.objects.file import (
+    EXECUTABLE,
+    FLAGS,
+    LEVEL_SHIFT,
+    MTIME_NS,
+    PATH,
+    REFS,
+    SIZE,
+    FileEntry,
+    Row,
+)
+from ahstore.objects.tree import Tree
+from ahstore.versions.monitor import SILENT, Monitor
+from ahstore.versions.repository import Repository
+from ahstore.versions.target import TargetFolder, refuse_collisions
+
+SMALL_BYTES = 64 * 1024
+BATCH_FILES = 1024
+CHUNKS_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadResult:
+    """How many files and bytes were written."""
+
+    files: int
+    size_bytes: int
+
+
+def find_object(repo: Repository, commit: CommitId, path: str) -> FileEntry | None:
+    """Return the object at ``path``, None if the commit has none there."""
+    row = repo.tree(repo.read_commit(commit).tree).find(check_object_path(path))
+    return FileEntry.from_row(row) if row is not None else None
+
+
+def open_object(repo: Repository, commit: CommitId, path: str) -> BinaryIO:
+    """Open an object for reading; seekable, read by chunks as needed.
+
+    Raises:
+        ObjectNotFoundError: the commit has no such object.
+    """
+    row = repo.tree(repo.read_commit(commit).tree).find(check_object_path(path))
+    if row is None:
+        raise ObjectNotFoundError(
+            f"there is no object {path!r} in commit {commit.hex()[:8]}", path=path
+        )
+    return io.BufferedReader(_ObjectReader(repo, row), buffer_size=1024 * 1024)
+
+
+def download(
+    repo: Repository,
+    commit: CommitId,
+    *,
+    target: str,
+    paths: Sequence[str] = (),
+    read_only: bool = False,
+    monitor: Monitor = SILENT,
+) -> DownloadResult:
+    """Write a commit's objects into a folder, all or those at ``paths`` (objects or folders).
+
+    Content, mtime and the executable bit are as committed. Files that stand there are replaced,
+    each at once; ``read_only`` takes the write permission from what is written.
+
+    Raises:
+        ObjectNotFoundError: a path names neither an object nor a folder of the commit.
+        InvalidInputError, UnsupportedError: the target can't take a file at its path.
+        StorageError: the target's file system failed.
+    """
+    rows = _selected(repo, commit, paths)
+    refuse_collisions(target, (row[PATH] for row in rows))
+    total = sum(row[SIZE] for row in rows)
+    monitor.start("Downloading", files=len(rows), bytes_=total)
+    try:
+        with TargetFolder(target, read_only=read_only) as folder:
+            for batch in _batches(rows):
+                _write_batch(repo, folder, batch, monitor)
+    finally:
+        monitor.finish()
+    return DownloadResult(len(rows), total)
+
+
+def _selected(repo: Repository, commit: CommitId, paths: Sequence[str]) -> list[Row]:
+    tree = repo.tree(repo.read_commit(commit).tree)
+    if not paths:
+        return list(tree.scan())
+    chosen: dict[str, Row] = {}
+    for path in paths:
+        found = _at_path(tree, path)
+        if not found:
+            raise ObjectNotFoundError(
+                f"there is no object or folder {path!r} in commit {commit.hex()[:8]}", path=path
+            )
+        chosen.update((row[PATH], row) for row in found)
+    return [chosen[path] for path in sorted(chosen)]
+
+
+def _at_path(tree: Tree, path: str) -> list[Row]:
+    check_object_path(path.removesuffix("/"))
+    row = None if path.endswith("/") else tree.find(path)
+    return [row] if row is not None else list(tree.scan(prefix=path.rstrip("/") + "/"))
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Group rows in order, small files together, so that their chunks are read in few reads."""
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += row[SIZE]
+        if len(batch) >= BATCH_FILES or size >= BATCH_FILES * 4096:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _write_batch(
+    repo: Repository, folder: TargetFolder, batch: list[Row], monitor: Monitor
+) -> None:
+    small = [r for r in batch if r[SIZE] <= SMALL_BYTES and r[FLAGS] >> LEVEL_SHIFT == 0]
+    wanted = [ChunkId(r[REFS][:32]) for r in small if len(r[REFS]) == 40]
+    chunks = dict(repo.read_chunks(wanted)) if wanted else {}
+    for row in batch:
+        file = folder.create(row[PATH])
+        try:
+            if row[SIZE]:
+                first = chunks.get(row[REFS][:32]) if len(row[REFS]) == 40 else None
+                for data in [first] if first is not None else read_row(repo, row):
+                    file.write(data)
+            file.commit(mtime_ns=row[MTIME_NS], executable=bool(row[FLAGS] & EXECUTABLE))
+        except BaseException:
+            file.abort()
+            raise
+        monitor.advance(files=1, bytes_=row[SIZE])
+
+
+def read_row(repo: Repository, row: Row, *, offset: int = 0) -> Iterator[bytes]:
+    """Yield a file's bytes from ``offset`` on, a chunk at a time, neighbours read together.
+
+    Raises:
+        CorruptError: the chunks are not as long as the file says.
+    """
+    batch: list[ChunkId] = []
+    skip = 0
+    lengths: list[int] = []
+    for ref, start in walk(row[FLAGS] >> LEVEL_SHIFT, row[REFS], repo.read_chunk, offset=offset):
+        if not batch and not skip and start < offset:
+            skip = offset - start
+        batch.append(ref.id)
+        lengths.append(ref.length)
+        if len(batch) >= CHUNKS_AT_ONCE:
+            yield from _in_order(repo, batch, lengths, skip)
+            batch, lengths, skip = [], [], 0
+    if batch:
+        yield from _in_order(repo, batch, lengths, skip)
+
+
+def _in_order(
+    repo: Repository, chunks: list[ChunkId], lengths: list[int], skip: int
+) -> Iterator[bytes]:
+    found = dict(repo.read_chunks(chunks))
+    for chunk, length in zip(chunks, lengths, strict=True):
+        data = found[chunk]
+        if len(data) != length:
+            raise CorruptError(f"chunk {chunk.hex()} is not as long as its file says")
+        yield data[skip:] if skip else data
+        skip = 0
+
+
+class _ObjectReader(io.RawIOBase):
+    """An object as a raw stream; a seek only drops what was read ahead."""
+
+    def __init__(self, repo: Repository, row: Row) -> None:
+        super().__init__()
+        self._repo, self._row = repo, row
+        self._position = 0
+        self._source: Iterator[bytes] | None = None
+        self._pending = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        size: int = self._row[SIZE]
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: size}[whence]
+        if start + offset < 0:
+            raise InvalidInputError("can't seek before the start of an object")
+        self._position = start + offset
+        self._source, self._pending = None, memoryview(b"")
+        return self._position
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+        if self._position >= self._row[SIZE]:
+            return 0
+        if self._source is None:
+            self._source = read_row(self._repo, self._row, offset=self._position)
+        if not self._pending:
+            self._pending = memoryview(next(self._source, b""))
+        count = min(len(buffer), len(self._pending))
+        buffer[:count] = self._pending[:count]
+        self._pending = self._pending[count:]
+        self._position += count
+        return count

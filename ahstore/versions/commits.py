@@ -1,0 +1,233 @@
+"""Commits of files: add and delete on a branch, or exactly these files; and what would change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ahstore.chunks.cutter import Cutter
+from ahstore.codec.canonical import Value
+from ahstore.codec.digests import md5
+from ahstore.errors import AlreadyExistsError, InvalidInputError
+from ahstore.ids import AssetId, CommitId, PageId
+from ahstore.names import check_name, check_object_path
+from ahstore.objects import content_type
+from ahstore.objects.chunklist import build as build_refs
+from ahstore.objects.edit import edit
+from ahstore.objects.file import PATH, ChunkRef, Row, make_flags
+from ahstore.objects.tree import Tree, build
+from ahstore.versions.changes import Change, parse_adds, parse_deletes
+from ahstore.versions.changeset import ChangeSet, check_overlap, compare, rows_at
+from ahstore.versions.ingest import ChunkSink, HashingSink, StoringSink, ingest
+from ahstore.versions.monitor import SILENT, Monitor
+from ahstore.versions.publish import Guard, Proposal, Published, Signature, publish
+from ahstore.versions.refs import Refs, ref_cell
+from ahstore.versions.repository import Repository
+from ahstore.versions.session import WriteSession
+from ahstore.versions.walk import LocalFile, walk
+
+ROOT_MESSAGE = "Repository created"
+MAIN = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """A commit made, and what it changed against its first parent, by path."""
+
+    commit: CommitId
+    changes: Sequence[Change]
+
+
+def create_asset_root(repo: Repository, asset: AssetId, *, committer: str) -> CommitId:
+    """Make an asset's first commit, which is empty, and its branch ``main``.
+
+    Raises:
+        AlreadyExistsError: the asset has a branch ``main``.
+    """
+    with repo.session([ref_cell(asset, MAIN)]) as session:
+
+        def propose(head: CommitId | None) -> Proposal:
+            if head is not None:
+                raise AlreadyExistsError(f"branch {MAIN!r} already exists", name=MAIN)
+            return Proposal(build([], session), ())
+
+        made = publish(
+            repo, session, asset, MAIN, propose, Signature(ROOT_MESSAGE, committer), may_create=True
+        )
+        assert made is not None
+        return made.id
+
+
+def commit_files(
+    repo: Repository,
+    asset: AssetId,
+    branch: str,
+    *,
+    message: str,
+    committer: str,
+    add: Sequence[str] = (),
+    delete: Sequence[str] = (),
+    expect: CommitId | None = None,
+    metadata: dict[str, Value] | None = None,
+    rehash: bool = False,
+    monitor: Monitor = SILENT,
+) -> CommitResult | None:
+    """Delete, then add, in one commit; ``add`` is ``LOCAL[:PATH]``, ``delete`` ``PATH`` or ``sub/``.
+
+    Returns:
+        The commit, or None when it would change nothing and was not made.
+
+    Raises:
+        NotFoundError: there is no such branch, or no such local file.
+        InvalidInputError: a path that a commit can't hold.
+        ConflictError: the branch is not at ``expect``.
+    """
+    check_name(branch, what="branch name")
+    signature = Signature(message, committer, metadata or {})
+    deletions = parse_deletes(delete)
+    files = walk(parse_adds(add))
+    Refs(repo).get(asset, branch)  # an early answer, before hours of hashing
+    changes: list[Change] = []
+    with repo.session([ref_cell(asset, branch)]) as session:
+        head = Refs(repo).get(asset, branch).commit
+        sink = StoringSink(repo, session)
+        tree = repo.tree(repo.read_commit(head).tree)
+        rows = _ingested(repo, files, sink, tree, rehash=rehash, monitor=monitor)
+        wanted = ChangeSet(rows, deletions)
+
+        def propose(head: CommitId | None) -> Proposal | None:
+            assert head is not None
+            root = repo.read_commit(head).tree
+            edits, changes[:] = compare(repo.tree(root), wanted)
+            if not edits:
+                return None
+            return Proposal(edit(repo, root, edits, session), (head,))
+
+        made = publish(repo, session, asset, branch, propose, signature, expect=expect)
+    return _result(made, changes)
+
+
+def commit_tree(
+    repo: Repository,
+    asset: AssetId,
+    branch: str,
+    *,
+    message: str,
+    committer: str,
+    add: Sequence[str],
+    extra: Mapping[str, bytes] | None = None,
+    base: CommitId | None = None,
+    metadata: dict[str, Value] | None = None,
+    guard: Guard | None = None,
+    monitor: Monitor = SILENT,
+) -> CommitResult | None:
+    """Commit exactly these files to a branch, which is made on ``base`` if it is not there.
+
+    ``extra`` are files given by their bytes; they win over added ones. ``guard`` runs with the
+    commit's id right before each attempt to publish and stops it by raising.
+
+    Raises:
+        As :func:`commit_files`; NotFoundError also for a new branch without ``base``.
+    """
+    check_name(branch, what="branch name")
+    signature = Signature(message, committer, metadata or {})
+    files = walk(parse_adds(add))
+    changes: list[Change] = []
+    with repo.session([ref_cell(asset, branch)]) as session:
+        sink = StoringSink(repo, session)
+        rows = {r[PATH]: r for r in _ingested(repo, files, sink, None, monitor=monitor)}
+        for path, data in (extra or {}).items():
+            rows[check_object_path(path)] = _row_of_bytes(repo, path, data, sink)
+        root = _whole_tree(rows, session)
+
+        def propose(head: CommitId | None) -> Proposal | None:
+            parent = head or base
+            if parent is None:
+                raise InvalidInputError(
+                    f"branch {branch!r} is new and needs a commit to start from"
+                )
+            parent_tree = repo.tree(repo.read_commit(parent).tree)
+            gone = [path for path in _paths(parent_tree) if path not in rows]
+            _, changes[:] = compare(parent_tree, ChangeSet.exactly(list(rows.values()), gone))
+            return Proposal(root, (parent,)) if changes or head is None else None
+
+        made = publish(
+            repo,
+            session,
+            asset,
+            branch,
+            propose,
+            signature,
+            may_create=base is not None,
+            guard=guard,
+        )
+    return _result(made, changes)
+
+
+def preview(
+    repo: Repository,
+    commit: CommitId,
+    *,
+    add: Sequence[str] = (),
+    delete: Sequence[str] = (),
+    rehash: bool = False,
+    monitor: Monitor = SILENT,
+) -> list[Change]:
+    """Return what a commit of these onto ``commit`` would change; nothing is written.
+
+    Raises:
+        As :func:`commit_files`.
+    """
+    deletions = parse_deletes(delete)
+    files = walk(parse_adds(add))
+    tree = repo.tree(repo.read_commit(commit).tree)
+    rows = _ingested(repo, files, HashingSink(), tree, rehash=rehash, monitor=monitor)
+    _, changes = compare(tree, ChangeSet(rows, deletions))
+    return changes
+
+
+def _ingested(
+    repo: Repository,
+    files: Sequence[LocalFile],
+    sink: ChunkSink,
+    tree: Tree | None,
+    *,
+    rehash: bool = False,
+    monitor: Monitor,
+) -> list[Row]:
+    if not files:
+        return []
+    known = rows_at(tree, [file.path for file in files]) if tree is not None else {}
+    return ingest(
+        files,
+        sink,
+        cutting=repo.cutting,
+        states=repo.states,
+        known_rows=known,
+        rehash=rehash,
+        monitor=monitor,
+    )
+
+
+def _row_of_bytes(repo: Repository, path: str, data: bytes, sink: ChunkSink) -> Row:
+    pieces = [ChunkRef(sink.put_chunk(p), len(p)) for p in Cutter(repo.cutting).cut([data])]
+    level, refs = build_refs(pieces, sink.put_chunk)
+    flags = make_flags(executable=False, level=level)
+    now_ns = int(repo.storage.now()) * 10**9
+    kind = content_type.encode(content_type.guess(path))
+    return [path, len(data), md5(data), now_ns, flags, kind, refs]
+
+
+def _whole_tree(rows: Mapping[str, Row], session: WriteSession) -> PageId:
+    root = build([], session)
+    session.flush()
+    check_overlap(Tree(session, root), sorted(rows), ())
+    return build((rows[path] for path in sorted(rows)), session)
+
+
+def _paths(tree: Tree) -> list[str]:
+    return [row[PATH] for row in tree.scan()]
+
+
+def _result(made: Published | None, changes: list[Change]) -> CommitResult | None:
+    return CommitResult(made.id, changes) if made else None

@@ -1,0 +1,151 @@
+"""Reading one of the user's files once: MD5, cutting and hashing from the same buffers.
+
+Never by mmap: a truncation would kill the process, and MD5 and chunks could see different bytes.
+A file that changes while it is read is read again, then refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from ahstore.chunks.cutter import Cutter
+from ahstore.errors import (
+    InvalidInputError,
+    ObjectNotFoundError,
+    SourceChangedError,
+    StorageError,
+)
+from ahstore.ids import ChunkId
+from ahstore.objects.chunklist import build
+from ahstore.objects.file import ChunkRef
+
+BLOCK_BYTES = 4 * 2**20
+BLOCKS_AHEAD = 4
+ATTEMPTS = 3
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class Content(NamedTuple):
+    """What a file holds: size in bytes, MD5, and its chunks (level and refs of a row)."""
+
+    size: int
+    md5: bytes
+    level: int
+    refs: bytes
+
+
+PutChunk = Callable[[bytes | memoryview], ChunkId]
+
+
+def read_content(local: str, cutter: Cutter, put_chunk: PutChunk) -> tuple[Content, os.stat_result]:
+    """Read a file whole and give its chunks to ``put_chunk``; returns its stat too.
+
+    Raises:
+        ObjectNotFoundError: it is gone.
+        SourceChangedError: it changed during each of several attempts.
+        StorageError: it can't be read.
+    """
+    try:
+        for _ in range(ATTEMPTS):
+            read = _read_once(local, cutter, put_chunk)
+            if read is not None:
+                return read
+    except FileNotFoundError:
+        raise ObjectNotFoundError(f"{local} vanished while it was added", path=local) from None
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"can't read {local}: {error.strerror}", path=local) from error
+    raise SourceChangedError(
+        f"{local} keeps changing while it is read: try again when its writer is done", path=local
+    )
+
+
+def _read_once(
+    local: str, cutter: Cutter, put_chunk: PutChunk
+) -> tuple[Content, os.stat_result] | None:
+    fd = os.open(local, _OPEN_FLAGS)
+    try:
+        before = os.fstat(fd)
+        if not stat.S_ISREG(before.st_mode):
+            raise InvalidInputError(f"{local} is not a regular file", path=local)
+        if before.st_size <= cutter.smallest:
+            content = _read_small(fd, put_chunk, before.st_size)
+        else:
+            content = _read_large(fd, cutter, put_chunk)
+        after = os.fstat(fd)
+    finally:
+        os.close(fd)
+    if content is None or content.size != after.st_size or signature(before) != signature(after):
+        return None
+    return content, after
+
+
+def signature(found: os.stat_result) -> tuple[int, int, int, int, int]:
+    """Return what must stay equal while a file does not change."""
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
+
+
+def _read_small(fd: int, put_chunk: PutChunk, size: int) -> Content | None:
+    """Read a file that cutting would leave in one piece."""
+    data = os.read(fd, size + 1)
+    if len(data) != size:
+        return None
+    md5 = hashlib.md5(data, usedforsecurity=False).digest()
+    if not data:
+        return Content(0, md5, 0, b"")
+    level, refs = build([ChunkRef(put_chunk(data), size)], put_chunk)
+    return Content(size, md5, level, refs)
+
+
+def _read_large(fd: int, cutter: Cutter, put_chunk: PutChunk) -> Content:
+    with _Md5Thread() as md5:
+        total = 0
+
+        def blocks() -> Iterator[bytes]:
+            nonlocal total
+            while block := os.read(fd, BLOCK_BYTES):
+                total += len(block)
+                md5.update(block)
+                yield block
+
+        pieces = [ChunkRef(put_chunk(piece), len(piece)) for piece in cutter.cut(blocks())]
+        digest = md5.digest()
+    level, refs = build(pieces, put_chunk)
+    return Content(total, digest, level, refs)
+
+
+class _Md5Thread:
+    """MD5, the slowest of all that is done to a byte, on a core of its own; memory is bounded."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.md5(usedforsecurity=False)
+        self._blocks: queue.Queue[bytes | None] = queue.Queue(BLOCKS_AHEAD)
+        self._thread = threading.Thread(target=self._run, name="md5", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> _Md5Thread:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.is_alive():
+            self._blocks.put(None)
+            self._thread.join()
+
+    def update(self, block: bytes) -> None:
+        self._blocks.put(block)
+
+    def digest(self) -> bytes:
+        self._blocks.put(None)
+        self._thread.join()
+        return self._hash.digest()
+
+    def _run(self) -> None:
+        while (block := self._blocks.get()) is not None:
+            self._hash.update(block)

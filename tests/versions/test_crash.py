@@ -1,0 +1,104 @@
+"""kill -9 at every system call with which a commit touches the store: old head or new, never less."""
+
+from __future__ import annotations
+
+import collections
+import random
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ahstore.ids import AssetId, new_entity_id
+from ahstore.versions.checkout import download
+from ahstore.versions.commits import commit_files, create_asset_root
+from ahstore.versions.refs import Refs
+from ahstore.versions.repository import Repository
+
+PROGRAM = Path(__file__).with_name("commit_once.py")
+CALLS = "openat,mkdir,mkdirat,write,pwrite64,writev,fsync,fdatasync,link,linkat,rename,renameat,renameat2,unlink,unlinkat,rmdir"
+
+pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+
+
+def run(root: Path, asset: AssetId, file: Path, *strace: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["strace", "-f", "-qq", "-o", root / "trace", *strace, sys.executable, "-B", PROGRAM,
+         (root / "store").as_uri(), root / "cache", asset, file],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def touching_the_store(trace: str, store: str) -> collections.Counter[str]:
+    """Count, by name, up to which call of that name the process touched the store."""
+    last: collections.Counter[str] = collections.Counter()
+    seen: collections.Counter[str] = collections.Counter()
+    for line in trace.splitlines():
+        match = re.match(r"\d+\s+(\w+)\(", line)
+        if match:
+            seen[match[1]] += 1
+            if store in line:
+                last[match[1]] = seen[match[1]]
+    return last
+
+
+def test_killed_at_every_call(tmp_path: Path) -> None:
+    """A half-made commit that can be seen, or a head that is lost, would be data loss."""
+    store = tmp_path / "store"
+    repo = Repository.open(store.as_uri(), create=True)
+    asset = AssetId(new_entity_id())
+    create_asset_root(repo, asset, committer="ann")
+    file = tmp_path / "file"
+    file.write_bytes(random.Random(1).randbytes(200_000))
+    repo.close()
+    shutil.copytree(store, tmp_path / "pristine")
+    whole = run(tmp_path, asset, file, "-y", "-e", f"trace={CALLS}")
+    assert whole.returncode == 0, whole.stderr
+    trace = (tmp_path / "trace").read_text()
+    first = first_touch(trace, str(store))
+    points = [
+        (name, at)
+        for name, last in touching_the_store(trace, str(store)).items()
+        for at in range(first[name], last + 1)
+    ]
+    assert len(points) > 15
+    for name, at in points:
+        shutil.rmtree(store)
+        shutil.copytree(tmp_path / "pristine", store)
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+        killed = run(tmp_path, asset, file, "-e", f"trace={name}",
+                     "-e", f"inject={name}:signal=KILL:when={at}")  # fmt: skip
+        assert killed.returncode != 0, (name, at)
+        check_old_or_new(tmp_path, asset, file, acknowledged=bool(killed.stdout))
+
+
+def first_touch(trace: str, store: str) -> collections.Counter[str]:
+    seen: collections.Counter[str] = collections.Counter()
+    first: collections.Counter[str] = collections.Counter()
+    for line in trace.splitlines():
+        match = re.match(r"\d+\s+(\w+)\(", line)
+        if match:
+            seen[match[1]] += 1
+            if store in line:
+                first.setdefault(match[1], seen[match[1]])
+    return first
+
+
+def check_old_or_new(root: Path, asset: AssetId, file: Path, *, acknowledged: bool) -> None:
+    repo = Repository.open((root / "store").as_uri(), cache_root=str(root / "cache"))
+    try:
+        head = repo.read_commit(Refs(repo).get(asset, "main").commit)
+        if acknowledged:
+            assert head.message == "once"
+        again = commit_files(repo, asset, "main", message="again", committer="ann", add=[str(file)])
+        assert (again is None) == (head.message == "once")
+        head_id = Refs(repo).get(asset, "main").commit
+        out = root / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        assert download(repo, head_id, target=str(out)).files == 1
+        assert (out / "file").read_bytes() == file.read_bytes()
+    finally:
+        repo.close()

@@ -1,0 +1,133 @@
+"""The writer's steps: leases, condemned packs, order of writes, and what a commit costs."""
+
+from __future__ import annotations
+
+import pytest
+
+from ahstore.codec.digests import sha256
+from ahstore.errors import LeaseLostError, NotFoundError
+from ahstore.ids import ChunkId
+from ahstore.packs.place import Kind
+from ahstore.storage.cells import Cell
+from ahstore.storage.leases import list_leases, revoke
+from ahstore.storage.recording import RecordingStorage
+from ahstore.versions.closure import check_complete
+from ahstore.versions.commits import commit_files
+from ahstore.versions.refs import Refs
+from ahstore.versions.repository import Repository
+from ahstore.versions.session import GC_CELL, WriteSession
+from tests.versions.kit import Asset
+
+CELL = Cell("test", ("one",))
+
+
+def test_a_session_holds_a_lease_and_ends_it(repo: Repository) -> None:
+    with repo.session([CELL]):
+        assert len(list(list_leases(repo.cells))) == 1
+    assert list(list_leases(repo.cells)) == []
+
+
+def test_a_session_that_fails_ends_its_lease(repo: Repository) -> None:
+    def fail(session: WriteSession) -> None:
+        session.put_chunk(b"x")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), repo.session([CELL]) as session:
+        fail(session)
+    assert list(list_leases(repo.cells)) == []
+    assert list(repo.storage.list("packs/")) == []
+
+
+def test_a_revoked_writer_publishes_nothing(repo: Repository) -> None:
+    """gc has stopped waiting for him: what he reuses may be deleted already."""
+    with repo.session([CELL]) as session:
+        for lease in list_leases(repo.cells):
+            revoke(repo.cells, lease)
+        with pytest.raises(LeaseLostError):
+            session.swap(CELL, -1, {"a": 1})
+    assert repo.cells.read(CELL).number == -1
+
+
+def put(repo: Repository, data: bytes) -> ChunkId:
+    with repo.session([CELL]) as session:
+        chunk = session.put_chunk(data)
+        session.flush()
+        return chunk
+
+
+@pytest.mark.parametrize("phase", ["open", "final"])
+def test_a_condemned_pack_is_not_reused(repo: Repository, phase: str) -> None:
+    """gc is about to delete it: a commit that relied on it would lose its bytes."""
+    chunk = put(repo, b"data")
+    place = repo.place(Kind.CHUNK, chunk)
+    repo.cells.swap(GC_CELL, -1, {"phase": phase, "packs": [place.pack]})
+    put(repo, b"data")
+    assert len(list(repo.storage.list("packs/data/"))) == 2
+
+
+def test_a_pack_that_is_there_is_reused(repo: Repository) -> None:
+    put(repo, b"data")
+    repo.cells.swap(GC_CELL, -1, {"phase": "done", "packs": []})
+    put(repo, b"data")
+    assert len(list(repo.storage.list("packs/data/"))) == 1
+
+
+def test_a_pack_that_is_gone_is_not_reused(repo: Repository) -> None:
+    """The cached index may know places that gc has deleted since."""
+    put(repo, b"data")
+    for key in list(repo.storage.list("packs/data/")):
+        repo.storage.delete(key)
+    put(repo, b"data")
+    assert len(list(repo.storage.list("packs/data/"))) == 1
+    assert repo.read_chunk(ChunkId(sha256(b"data"))) == b"data"
+
+
+def test_a_lost_race_is_run_again_on_the_new_value(repo: Repository) -> None:
+    seen = []
+
+    def change(current, session):  # type: ignore[no-untyped-def]
+        seen.append(current.number)
+        if len(seen) == 1:
+            repo.cells.swap(CELL, current.number, {"n": 10})
+        return {"n": current.value.get("n", 0) + 1}
+
+    assert repo.update(CELL, change).value == {"n": 11}
+    assert seen == [-1, 0]
+
+
+def test_an_incomplete_commit_is_found_out(asset: Asset) -> None:
+    asset.write(a="1")
+    commit = asset.commit()
+    with asset.repo.session([CELL]) as session:
+        check_complete(asset.repo, commit, session)
+    for key in list(asset.repo.storage.list("packs/data/")):
+        asset.repo.storage.delete(key)
+    with (
+        asset.repo.session([CELL]) as session,
+        pytest.raises(NotFoundError, match=r"chunk .* is missing"),
+    ):
+        check_complete(asset.repo, commit, session)
+
+
+def test_what_a_commit_writes_and_in_which_order(asset: Asset) -> None:
+    """Data, then meta, then the lease is read, then the branch: nothing dangling can be seen."""
+    asset.write(**{f"f{n}": str(n) for n in range(500)})
+    asset.commit()
+    recording = RecordingStorage(asset.repo.storage)
+    repo = Repository(
+        recording,
+        {"id": asset.repo.creation_id, "chunking": asset.repo.cutting.to_value()},
+        asset.repo._cache_root,
+    )
+    asset.write(f7="changed")
+    recording.calls.clear()
+    commit_files(repo, asset.id, "main", message="m", committer="ann", add=[f"{asset.work}/*"])
+    writes = [
+        "/".join(call.key.split("/")[:2])
+        for call in recording.calls
+        if call.op in ("create", "commit", "replace")
+    ]
+    assert writes == ["cells/lease", "packs/data", "packs/meta", "cells/ref", "cells/lease"]
+    written = sum(c.bytes for c in recording.calls if c.op in ("create", "commit"))
+    assert written < 64 * 1024
+    assert Refs(repo).get(asset.id, "main").number == 2
