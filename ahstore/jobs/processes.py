@@ -1,8 +1,9 @@
 """The processes of a run as the kernel tells them (``/proc``): who descends from whom, ending all.
 
-The supervisor is a subreaper, so whatever its child starts, daemons included, stays below it and
-is found here. Leftovers of a supervisor that died are known by the run's id in their environment
-or by their working directory.
+The supervisor is a subreaper, so whatever its child starts, daemons included, stays below it. All
+are gone when the kernel says that it has no children left, not when a look finds none: a process
+that forks and exits faster than ``/proc`` can be read is in no listing. A whole process group is
+signalled at one stroke, which such a process can't outrun.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
-PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 TERM_SECONDS = 1.5
 KILL_SECONDS = 10.0
-_PAUSE_SECONDS = 0.02
+_PAUSE_SECONDS = 0.01
+_EMPTY_LOOKS = 3
 
 
 def become_subreaper() -> bool:
@@ -32,89 +33,128 @@ def become_subreaper() -> bool:
 
 
 def descendants(root: int) -> list[int]:
-    """Return the ids of all living processes below ``root``, zombies left out."""
-    children: dict[int, list[int]] = {}
-    zombies: set[int] = set()
-    for pid in _all_pids():
-        fields = _stat_fields(pid)
-        if fields is None:
-            continue
-        if fields[0] in (b"Z", b"X"):
-            zombies.add(pid)
-        children.setdefault(int(fields[1]), []).append(pid)
+    """Return the ids of the processes below ``root``, zombies among them."""
+    find = _children if os.path.exists(f"/proc/{root}/task/{root}/children") else _scanner()
     found: list[int] = []
     pending = [root]
     while pending:
-        below = children.get(pending.pop(), [])
+        below = find(pending.pop())
         pending.extend(below)
-        found.extend(pid for pid in below if pid not in zombies)
+        found.extend(below)
     return found
 
 
-def end_all(
-    find: Callable[[], list[int]],
+def end_descendants(
+    reap: Callable[[], bool],
     *,
-    reap: Callable[[], None] = lambda: None,
     term_seconds: float = TERM_SECONDS,
     kill_seconds: float = KILL_SECONDS,
 ) -> bool:
-    """End every process that ``find`` gives: TERM, and after ``term_seconds`` KILL until none is left.
+    """End every process below this one, a subreaper: TERM, and after ``term_seconds`` KILL.
 
-    Before the KILL all are stopped, so that none can fork away from it. Returns False when some
-    are still there after ``kill_seconds`` (a process stuck in the kernel).
+    ``reap`` collects children that have ended and tells whether any child is left. Returns False
+    when some are still there after ``kill_seconds`` (stuck in the kernel, or another user's).
     """
-    pids = find()
-    _signal(pids, signal.SIGTERM)
-    _signal(pids, signal.SIGCONT)
+    me = os.getpid()
+    _signal(descendants(me), signal.SIGTERM)
+    _signal(descendants(me), signal.SIGCONT)
     deadline = time.monotonic() + term_seconds
-    while pids and time.monotonic() < deadline:
+    while reap() and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
-        reap()
-        pids = find()
     deadline = time.monotonic() + kill_seconds
-    while pids and time.monotonic() < deadline:
-        _freeze(find)
-        _signal(find(), signal.SIGKILL)
-        time.sleep(_PAUSE_SECONDS)
-        reap()
-        pids = find()
-    reap()
-    return not pids
+    looks = 0
+    while reap():
+        if time.monotonic() > deadline:
+            return False
+        _signal(descendants(me), signal.SIGKILL)
+        looks += 1
+        # The first looks follow each other at once: whoever forks to get away has no time to.
+        time.sleep(0 if looks % 64 else _PAUSE_SECONDS)
+    return True
 
 
-def leftovers(run_id: str, workspace: str) -> list[int]:
+def leftovers(run_id: str) -> list[int]:
     """Return the processes that a dead supervisor's run left behind, with their descendants.
 
-    Only processes of this user are looked at, never this process itself.
+    They are known by the run's id in the environment they were started with. Only processes of
+    this user are looked at, never this process itself.
     """
     marker = b"AH_RUN_ID=" + run_id.encode("ascii")
-    inside = os.path.join(os.path.realpath(workspace), "")
     me, user = os.getpid(), os.getuid()
     found: set[int] = set()
     for pid in _all_pids():
-        if pid == me or pid in found or not _belongs_to(pid, user):
-            continue
-        if _has_marker(pid, marker) or _works_in(pid, inside):
+        if pid != me and pid not in found and _belongs_to(pid, user) and _has_marker(pid, marker):
             found.add(pid)
             found.update(descendants(pid))
     found.discard(me)
     return sorted(found)
 
 
-def _freeze(find: Callable[[], list[int]]) -> None:
-    stopped: set[int] = set()
-    for _ in range(50):
-        new = set(find()) - stopped
-        if not new:
-            return
-        _signal(new, signal.SIGSTOP)
-        stopped |= new
+def end_leftovers(
+    run_id: str, *, term_seconds: float = TERM_SECONDS, kill_seconds: float = 2.0
+) -> bool:
+    """End what ``leftovers`` finds; False when some are still there."""
+    pids = leftovers(run_id)
+    if not pids:
+        return True
+    _signal(pids, signal.SIGTERM)
+    _signal(pids, signal.SIGCONT)
+    deadline = time.monotonic() + term_seconds
+    while leftovers(run_id) and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
+    deadline = time.monotonic() + kill_seconds
+    empty = 0
+    while empty < _EMPTY_LOOKS:
+        if time.monotonic() > deadline:
+            return False
+        pids = leftovers(run_id)
+        _signal(pids, signal.SIGKILL)
+        empty = 0 if pids else empty + 1
+    return True
 
 
 def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    """Signal processes with all in their groups, never this process's own group."""
+    own = os.getpgrp()
+    groups: set[int] = set()
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
+            group = os.getpgid(pid)
+            if group == own:
+                os.kill(pid, number)
+            elif group not in groups:
+                groups.add(group)
+                os.killpg(group, number)
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for task in tasks:
+        with (
+            contextlib.suppress(OSError),
+            open(f"/proc/{pid}/task/{task}/children", "rb") as file,
+        ):
+            found.extend(map(int, file.read().split()))
+    return found
+
+
+def _scanner() -> Callable[[int], list[int]]:
+    """Return the children of each process by a look at all, for kernels that do not list them."""
+    children: dict[int, list[int]] = {}
+    for pid, fields in _all_stats():
+        children.setdefault(int(fields[1]), []).append(pid)
+    return lambda pid: children.get(pid, [])
+
+
+def _all_stats() -> Iterator[tuple[int, list[bytes]]]:
+    for pid in _all_pids():
+        fields = _stat_fields(pid)
+        if fields is not None:
+            yield pid, fields
 
 
 def _all_pids() -> list[int]:
@@ -148,12 +188,5 @@ def _has_marker(pid: int, marker: bytes) -> bool:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             return marker in file.read().split(b"\0")
-    except OSError:
-        return False
-
-
-def _works_in(pid: int, inside: str) -> bool:
-    try:
-        return os.path.join(os.readlink(f"/proc/{pid}/cwd"), "").startswith(inside)
     except OSError:
         return False

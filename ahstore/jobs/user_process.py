@@ -18,7 +18,7 @@ from typing import Literal
 
 from ahstore.errors import StorageError
 from ahstore.jobs import launch
-from ahstore.jobs.processes import become_subreaper, descendants, end_all
+from ahstore.jobs.processes import become_subreaper, descendants, end_descendants
 from ahstore.jobs.usage import folder_usage, unlinked_usage
 
 TICK_SECONDS = 0.1
@@ -94,7 +94,7 @@ class UserProcess:
             try:
                 ended_by = self._watch(reading, selector)
             finally:
-                clean = end_all(self._below, reap=self._reap)
+                clean = end_descendants(self._reap)
                 self._drain(reading)
         usage = folder_usage(self._limits.folders)
         status = self._status if self._status is not None else -signal.SIGKILL
@@ -149,7 +149,7 @@ class UserProcess:
     def _measure(self) -> int:
         device = os.stat(self._folder).st_dev if os.path.isdir(self._folder) else -1
         return folder_usage(self._limits.folders, stop_above=self._limits.volume) + unlinked_usage(
-            self._below(), device
+            descendants(os.getpid()), device
         )
 
     def _outgrown(self, status: int, usage: int) -> bool:
@@ -161,17 +161,15 @@ class UserProcess:
             or (status != 0 and usage >= self._limits.volume)
         )
 
-    def _below(self) -> list[int]:
-        return descendants(os.getpid())
-
-    def _reap(self) -> None:
+    def _reap(self) -> bool:
+        """Collect the children that have ended; False when the kernel says there are none left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if pid == 0:
-                return
+                return True
             if pid == self._pid:
                 self._status = os.waitstatus_to_exitcode(status)
 

@@ -146,6 +146,7 @@ def test_a_hostile_local_repository_runs_nothing(tmp_path: Path, caller: dict[st
     git(repo, "config", "protocol.ext.allow", "always")
     git(repo, "config", "remote.origin.url", str(repo))
     git(repo, "config", "remote.origin.promisor", "true")
+    git(repo, "config", "core.repositoryFormatVersion", "1")
     git(repo, "config", "extensions.partialClone", "origin")
     for hook in ("post-checkout", "pre-receive", "post-update", "reference-transaction", "update"):
         plant(repo / ".git" / "hooks" / hook, canary)
