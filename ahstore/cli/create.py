@@ -44,9 +44,12 @@ def folder(
     session: Session, path: str, labels: tuple[str, ...], description: str | None, exist_ok: bool
 ) -> None:
     """Create the folder PATH: model/FOLDER or dataset/FOLDER."""
-    store = session.store(create=True)
-    store.path(path, need="folder")
-    store.create(path, labels=labels, description=description or "", exist_ok=exist_ok)
+    from ahstore.hub.paths import parse  # start-up
+
+    parse(path, need="folder")
+    session.store(create=True).create(
+        path, labels=labels, description=description or "", exist_ok=exist_ok
+    )
 
 
 @click.command(cls=Verb)
@@ -81,7 +84,7 @@ def _create_asset(
     description: str | None,
     exist_ok: bool,
 ) -> None:
-    store = session.store(create=True)
+    store = session.store()
     parts = store.path(path, type_=type_, need="asset")
     if parts.ref is not None:
         raise click.UsageError(f"To create a branch say: create branch {path}")
@@ -156,7 +159,11 @@ def by_path(
     exist_ok: bool,
 ) -> None:
     """Create what PATH names: model/FOLDER[/MODEL[:BRANCH]] or dataset/…."""
-    session.store(create=True).create(
+    from ahstore.hub.paths import parse  # start-up
+
+    # The first folder makes the store; a malformed path makes nothing.
+    makes_folder = ":" not in path and parse(path).asset is None
+    session.store(create=makes_folder).create(
         path,
         resource="tag" if as_tag else None,
         source=source,

@@ -67,6 +67,8 @@ def quiet_option() -> click.Option:
 
 
 def _remember_store(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value == "":
+        raise click.BadParameter("it is empty.", ctx)
     if value is not None:
         ctx.ensure_object(Session).url = value
 

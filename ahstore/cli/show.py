@@ -98,13 +98,12 @@ def by_path(session: Session, path: str, as_json: bool) -> None:
 
 
 def _named_fields(session: Session, record: Mapping[str, Any]) -> Fields:
-    return {
-        "ID": record["id"],
-        "PATH": record["path"],
-        "LABELS": clean(", ".join(record["labels"])),
-        "DESCRIPTION": [clean(line) for line in record["description"].splitlines()],
-        "CREATED": age(listings.seconds(record["created"]), session.now),
-    }
+    fields: Fields = {"ID": record["id"], "PATH": record["path"]}
+    if record["labels"]:
+        fields["LABELS"] = clean(", ".join(record["labels"]))
+    if record["description"]:
+        fields["DESCRIPTION"] = [clean(line) for line in record["description"].splitlines()]
+    return fields | {"CREATED": age(listings.seconds(record["created"]), session.now)}
 
 
 def _asset_record(asset: Asset) -> dict[str, Any]:
@@ -115,10 +114,8 @@ def _asset_record(asset: Asset) -> dict[str, Any]:
 
 
 def _asset_fields(session: Session, record: Mapping[str, Any]) -> Fields:
-    return _named_fields(session, record) | {
-        "BRANCHES": ", ".join(record["branches"]),
-        "TAGS": ", ".join(record["tags"]),
-    }
+    fields = _named_fields(session, record) | {"BRANCHES": ", ".join(record["branches"])}
+    return fields | {"TAGS": ", ".join(record["tags"])} if record["tags"] else fields
 
 
 def version_record(version: Version) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ahstore.client.run import Run
 from ahstore.client.target import find_path
 from ahstore.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from ahstore.hub.hub import Hub
-from ahstore.hub.paths import ASSET_TYPES, DEFAULT_REF, AssetType, HubPath, Need, check_type
+from ahstore.hub.paths import ASSET_TYPES, DEFAULT_REF, AssetType, HubPath, Need, check_type, parse
 from ahstore.hub.records import AssetRecord, FolderRecord
 from ahstore.ids import AssetId, EvaluationId, FolderId, parse_entity_id
 from ahstore.names import check_name
@@ -211,7 +211,8 @@ class Store:
             AlreadyExistsError: it exists already.
             NotFoundError: the folder or asset to make it in, or ``source``, does not exist.
         """
-        parts = self.path(path)
+        # What is yet to be can't be looked up: only for a branch or tag may the kind be left out.
+        parts = self.path(path) if ":" in path else parse(path)
         if parts.ref is not None:
             asset = self._asset_at(parts)
             if resource not in (None, "branch", "tag"):

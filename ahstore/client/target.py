@@ -21,9 +21,8 @@ def find_path(
     try:
         return parse(text, need=need)
     except InvalidInputError:
-        candidates = _without_kind(text, need)
-        if not candidates:
-            raise
+        # Its kind may be missing. What is malformed otherwise is so with a kind, too.
+        candidates = [parse(text, default_type=type_, need=need) for type_ in ASSET_TYPES]
     there = [path for path in candidates if _exists(hub, path)]
     if len(there) == 1:
         return there[0]
@@ -33,14 +32,6 @@ def find_path(
             value=text,
         )
     raise NotFoundError(f"there is neither a model nor a dataset {text!r}", path=text)
-
-
-def _without_kind(text: str, need: Need | None) -> list[HubPath]:
-    """Return both readings of a path that names no kind; none if it is malformed otherwise."""
-    try:
-        return [parse(text, default_type=type_, need=need) for type_ in ASSET_TYPES]
-    except InvalidInputError:
-        return []
 
 
 def _exists(hub: Hub, path: HubPath) -> bool:
