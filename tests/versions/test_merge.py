@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from ahstore.errors import InvalidInputError, MergeConflictError
@@ -23,9 +25,7 @@ def fork(asset: Asset) -> CommitId:
 
 
 def change(asset: Asset, branch: str, *, delete: tuple[str, ...] = (), **files: str) -> CommitId:
-    for file in list(asset.work.rglob("*")):
-        if file.is_file():
-            file.unlink()
+    shutil.rmtree(asset.work)
     asset.write(**files)
     return asset.commit(branch=branch, delete=delete)
 

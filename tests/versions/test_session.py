@@ -42,7 +42,7 @@ def test_a_revoked_writer_publishes_nothing(repo: Repository) -> None:
     """gc has stopped waiting for him: what he reuses may be deleted already."""
     with repo.session([CELL]) as session:
         for lease in list_leases(repo.cells):
-            revoke(repo.cells, lease)
+            revoke(repo.cells, lease.id)
         with pytest.raises(LeaseLostError):
             session.swap(CELL, -1, {"a": 1})
     assert repo.cells.read(CELL).number == -1
@@ -128,6 +128,6 @@ def test_what_a_commit_writes_and_in_which_order(asset: Asset) -> None:
         if call.op in ("create", "commit", "replace")
     ]
     assert writes == ["cells/lease", "packs/data", "packs/meta", "cells/ref", "cells/lease"]
-    written = sum(c.bytes for c in recording.calls if c.op in ("create", "commit"))
+    written = sum(c.size for c in recording.calls if c.op in ("create", "commit"))
     assert written < 64 * 1024
     assert Refs(repo).get(asset.id, "main").number == 2
