@@ -17,9 +17,10 @@ from ahstore.client.config import Login, forget_login, load_settings, write_logi
 from ahstore.client.core import Notify, silent
 from ahstore.client.describe import Records
 from ahstore.client.folder import Folder
-from ahstore.client.ref import Additions, Branch, Commit, Tag, Version
+from ahstore.client.ref import Branch, Commit, Tag
 from ahstore.client.run import Run
 from ahstore.client.store import Resource, Store
+from ahstore.client.version import Additions, Version
 from ahstore.errors import (
     AhError,
     AlreadyExistsError,

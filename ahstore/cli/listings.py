@@ -12,7 +12,7 @@ from ahstore.cli.session import Session
 from ahstore.cli.table import block, clean, first_line, pairs, table
 
 if TYPE_CHECKING:
-    from ahstore.client.ref import Version
+    from ahstore.client.version import Version
 
 Record = Mapping[str, Any]
 

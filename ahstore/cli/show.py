@@ -19,7 +19,7 @@ from ahstore.cli.table import block, clean
 
 if TYPE_CHECKING:
     from ahstore.client.asset import Asset
-    from ahstore.client.ref import Version
+    from ahstore.client.version import Version
 
 FORMS = {
     "workflow": ("ahstore.cli.show:workflow", "NAME"),
@@ -78,7 +78,7 @@ def evaluation(session: Session, evaluation_id: str, as_json: bool) -> None:
 def by_path(session: Session, path: str, as_json: bool) -> None:
     """Show what PATH names: model/FOLDER[/MODEL[:REF]] or dataset/…."""
     from ahstore.client.folder import Folder  # start-up
-    from ahstore.client.ref import Version
+    from ahstore.client.version import Version
 
     found = session.store().get(path)
     if isinstance(found, Folder):

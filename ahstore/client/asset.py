@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ahstore.client import describe
 from ahstore.client.core import Core, check_sequence
-from ahstore.client.ref import (
-    Additions,
-    Branch,
-    Commit,
-    Tag,
-    Version,
-    find_version,
-    merge_versions,
-)
+from ahstore.client.ref import Branch, Commit, Tag, find_version, merge_versions
 from ahstore.client.run import Run
 from ahstore.client.target import find_asset_record
+from ahstore.client.version import Additions, Version
 from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.hub.paths import DEFAULT_REF
 from ahstore.hub.records import AssetRecord

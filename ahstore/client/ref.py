@@ -2,283 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ahstore.client import describe
 from ahstore.client.core import check_sequence
-from ahstore.errors import InvalidInputError, NotFoundError
+from ahstore.client.version import Additions, Version, as_additions
+from ahstore.errors import InvalidInputError
 from ahstore.hub.paths import DEFAULT_REF
 from ahstore.ids import CommitId
 from ahstore.objects.commit import Commit as CommitBody
-from ahstore.versions.checkout import DownloadResult, download, find_object, open_object
-from ahstore.versions.commits import commit_files, preview
-from ahstore.versions.diff import diff
-from ahstore.versions.log import log
+from ahstore.versions.commits import commit_files
 from ahstore.versions.merge import Strategy, merge
 from ahstore.versions.monitor import SILENT, Monitor
-from ahstore.versions.refs import Ref, RefKind
 from ahstore.versions.reset import reset
 from ahstore.versions.resolve import resolve
 
 if TYPE_CHECKING:
     from ahstore.client.asset import Asset, Dataset, Model
-    from ahstore.client.run import Run
-
-Additions = Sequence[str | os.PathLike[str]] | Mapping[str | os.PathLike[str], str]
-
-
-class Version:
-    """What branches, tags and commits have in common: they name one commit of an asset.
-
-    Attributes:
-        asset: the model or dataset.
-        kind: ``branch``, ``tag`` or ``commit``.
-        name: of the branch or tag; a commit's full id.
-    """
-
-    kind = "version"
-
-    def __init__(self, asset: Model | Dataset, name: str, *, written: str | None = None) -> None:
-        self.asset = asset
-        self.name = name
-        self._written = written
-        self._core = asset.core
-
-    @property
-    def ref(self) -> str:
-        """The reference, as it stands after the colon of a path: ``branch/v1``."""
-        return self._written or f"{self.kind}/{self.name}"
-
-    @property
-    def path(self) -> str:
-        """``user/model/folder/asset:branch/v1``."""
-        return f"{self.asset.path}:{self.ref}"
-
-    @property
-    def commit_id(self) -> str:
-        """The id of the commit that this names now, 64 hex digits."""
-        return self.head.hex()
-
-    @property
-    def head(self) -> CommitId:
-        """The commit that this names now.
-
-        Raises:
-            NotFoundError: the branch or tag is gone.
-        """
-        return self._ref().commit
-
-    def _ref(self) -> Ref:
-        kind: RefKind = "tag" if self.kind == "tag" else "branch"
-        try:
-            return self._core.refs.get(self.asset.record.id, self.name, kind)
-        except NotFoundError:
-            raise NotFoundError(
-                f"there is no {self.kind} {self.name!r} of {self.asset.title}", name=self.name
-            ) from None
-
-    def list_object(self, prefix: str = "") -> list[dict[str, Any]]:
-        """Return the objects whose paths start with ``prefix``, sorted by path."""
-        return list(self.iter_object(prefix))
-
-    def iter_object(self, prefix: str = "", *, located: bool = True) -> Iterator[dict[str, Any]]:
-        """Yield what `list_object` returns, in bounded memory.
-
-        ``located=False`` leaves ``physical_address`` out, and with it the look-up of where bytes lie.
-        """
-        return describe.objects(self._core.repo, self.head, prefix=prefix, located=located)
-
-    def list_commit(self, limit: int | None = None) -> list[dict[str, Any]]:
-        """Return this commit and its ancestors, newest first, at most ``limit`` of them."""
-        return list(self.iter_commit(limit))
-
-    def iter_commit(self, limit: int | None = None) -> Iterator[dict[str, Any]]:
-        """Yield what `list_commit` returns, as it is read."""
-        for commit_id, body in log(self._core.repo, self.head, limit=limit):
-            yield describe.commit(commit_id, body)
-
-    def get_commit(self, index: int | None = None, id: str | None = None) -> Commit:  # noqa: A002
-        """Return a commit of this history: the last one, or by position or id.
-
-        Args:
-            index: 0 for the last commit, 1 for the one before, -1 for the first.
-            id: the commit's id or the first 4 or more digits of it. Not used when there is ``index``.
-
-        Raises:
-            NotFoundError: the history has no such commit.
-        """
-        if index is not None:
-            return self._commit_at(index)
-        if id is None:
-            return self.asset.commit_of(self.head)
-        wanted = self.asset.get_commit(id)
-        history = log(self._core.repo, self.head)
-        if not any(commit_id == wanted.head for commit_id, _ in history):
-            raise NotFoundError(f"commit {id!r} is not in the history of {self.path}", id=id)
-        return wanted
-
-    def _commit_at(self, index: int) -> Commit:
-        history = (commit_id for commit_id, _ in log(self._core.repo, self.head))
-        if index >= 0:
-            found = next(islice(history, index, None), None)
-        else:
-            ids = list(history)
-            found = ids[index] if -index <= len(ids) else None
-        if found is None:
-            raise NotFoundError(f"the history of {self.path} has no commit {index}", index=index)
-        return self.asset.commit_of(found)
-
-    def download(
-        self,
-        paths: Sequence[str] | None = None,
-        save_dir: str | os.PathLike[str] = ".",
-        *,
-        monitor: Monitor = SILENT,
-    ) -> DownloadResult:
-        """Write objects into a folder, all or those at ``paths`` (``a/b`` an object, ``a/`` a folder).
-
-        Raises:
-            ObjectNotFoundError: a path names nothing in this version.
-            StorageError: the target's file system failed.
-        """
-        head = self.head
-        self._core.notify(f"Downloading commit {head.hex()[:8]} of {self.asset.title}")
-        result = download(
-            self._core.repo,
-            head,
-            paths=check_sequence(paths, "paths"),
-            target=os.fspath(save_dir),
-            monitor=monitor,
-        )
-        noun = "object" if result.files == 1 else "objects"
-        self._core.notify(f"Downloaded {result.files} {noun} to {os.fspath(save_dir)}")
-        return result
-
-    def open(self, path: str) -> BinaryIO:
-        """Open an object for reading, seekable; its bytes are fetched as they are read.
-
-        Raises:
-            ObjectNotFoundError: there is no such object.
-        """
-        return open_object(self._core.repo, self.head, path)
-
-    def exists(self, path: str) -> bool:
-        """Say whether this version has an object at ``path``."""
-        return find_object(self._core.repo, self.head, path) is not None
-
-    def status(
-        self,
-        add: Additions | None = None,
-        delete: Sequence[str] | None = None,
-        *,
-        rehash: bool = False,
-        monitor: Monitor = SILENT,
-    ) -> list[dict[str, Any]]:
-        """Return what a commit of these onto this version would change; nothing is written."""
-        changes = preview(
-            self._core.repo,
-            self.head,
-            add=as_additions(add),
-            delete=check_sequence(delete, "delete"),
-            rehash=rehash,
-            monitor=monitor,
-        )
-        return [describe.change(change) for change in changes]
-
-    def diff(self, other: Version) -> Iterator[dict[str, Any]]:
-        """Yield what turns this version into ``other``, by path."""
-        for change in diff(self._core.repo, self.head, other.head):
-            yield describe.change(change)
-
-    def evaluate(
-        self,
-        dataset: Dataset | Version | str,
-        volume: str | int,
-        git_repo: str,
-        git_revision: str,
-        git_subpath: str = ".",
-        *,
-        params: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-    ) -> Run:
-        """Start an evaluation of this version and return at once; the run goes on by itself.
-
-        Args:
-            dataset: a dataset (its ``main``), a version of one, or a path.
-            volume: the most that the run's files may take, ``100Mi`` or bytes.
-            git_repo: URL or local path of the repository with the code.
-            git_revision: branch, tag or commit.
-            git_subpath: folder of the code in the repository.
-            params: given to the code as JSON in ``AH_PARAMS``.
-            timeout: seconds after which the run is ended as failed.
-
-        Raises:
-            InvalidInputError: this is no model's version, or an argument is malformed.
-            NotFoundError: there is no such dataset, repository, revision or folder.
-        """
-        model = self.asset.as_model()
-        data, data_ref = self.asset.find_dataset(dataset)
-        record = self._core.jobs.evaluate(
-            model.record,
-            self.ref,
-            dataset=data.record,
-            dataset_ref=data_ref,
-            volume=volume,
-            git_repo=git_repo,
-            git_revision=git_revision,
-            git_subpath=git_subpath,
-            params=params,
-            timeout=timeout,
-        )
-        run = model.run_of(record)
-        self._core.notify(
-            f"Evaluating commit {run.checkpoint_id[:8]} of {model.title} "
-            f"with codes {run.git_repo} and dataset {data.name}"
-        )
-        return run
-
-    def create_evaluation(
-        self,
-        metrics: Mapping[str, Any],
-        dataset: Dataset | Version | str,
-        *,
-        key: str = "metric",
-    ) -> dict[str, Any]:
-        """Record results measured elsewhere for this model commit on a dataset's commit.
-
-        They stay with the two commits, wherever branches move. ``key`` names the result.
-        """
-        model = self.asset.as_model()
-        data, data_ref = self.asset.find_dataset(dataset)
-        head = self.head
-        if not metrics:
-            raise InvalidInputError("an evaluation needs at least one metric")
-        record = self._core.hub.create_evaluation(
-            model.record, self.ref, data.record, data_ref, {key: dict(metrics)}
-        )
-        self._core.notify(f"Creating evaluation of commit {head.hex()[:8]} of {model.title}")
-        return describe.evaluation(record)
-
-    def list_evaluation(self) -> list[dict[str, Any]]:
-        """Return the evaluations of the commit that this names now, newest first."""
-        model = self.asset.as_model()
-        records = self._core.hub.list_evaluations(model.record, commit=self.head)
-        return [describe.evaluation(record) for record in records]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.path!r})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Version):
-            return NotImplemented
-        mine = (self.kind, self.name, self.asset.id)
-        return mine == (other.kind, other.name, other.asset.id)
-
-    def __hash__(self) -> int:
-        return hash((self.kind, self.name, self.asset.id))
 
 
 class Branch(Version):
@@ -445,19 +186,6 @@ class Commit(Version):
     def to_dict(self) -> dict[str, Any]:
         """Return the commit as `list_commit` has it."""
         return describe.commit(self._commit, self.body)
-
-
-def as_additions(add: Additions | None) -> list[str]:
-    """Return what is to be added as ``LOCAL[:PATH]``."""
-    if add is None:
-        return []
-    if isinstance(add, Mapping):
-        return [f"{os.fspath(local)}:{path}" for local, path in add.items()]
-    if isinstance(add, os.PathLike):
-        raise InvalidInputError(f"add must be a list, not {add!r}")
-    if isinstance(add, str):
-        return check_sequence(add, "add")
-    return check_sequence([os.fspath(item) for item in add], "add")
 
 
 def find_version(asset: Asset, ref: str) -> Version:

@@ -13,9 +13,10 @@ from ahstore.client.config import load_settings
 from ahstore.client.core import Core, Notify, check_sequence, silent
 from ahstore.client.describe import Records
 from ahstore.client.folder import Folder
-from ahstore.client.ref import Additions, Branch, Commit, Tag, Version
+from ahstore.client.ref import Branch, Commit, Tag
 from ahstore.client.run import Run
 from ahstore.client.target import find_path
+from ahstore.client.version import Additions, Version
 from ahstore.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from ahstore.hub.hub import Hub
 from ahstore.hub.paths import ASSET_TYPES, DEFAULT_REF, AssetType, HubPath, Need, check_type, parse
