@@ -32,12 +32,12 @@ class FileClock:
     def _measure(self) -> float:
         try:
             fd = self._open_fresh()
+            try:
+                offset = os.fstat(fd).st_mtime - time.time()
+            finally:
+                os.close(fd)
         except OSError:
             return 0.0
-        try:
-            offset = os.fstat(fd).st_mtime - time.time()
-        finally:
-            os.close(fd)
         return offset if abs(offset) > _GRAIN_SECONDS else 0.0
 
     def _open_fresh(self) -> int:

@@ -28,7 +28,8 @@ def hold(folder: str, name: str, *, wait_seconds: float = WAIT_SECONDS) -> Itera
         yield
     finally:
         if fd is not None:
-            os.close(fd)
+            with contextlib.suppress(OSError):
+                os.close(fd)
 
 
 def _open(folder: str, name: str) -> int | None:
