@@ -64,7 +64,9 @@ def edit(
     top = reader.root(root)
     wanted = _checked(changes)
     if not top.rows:
-        return build((row for _, row in wanted if row is not None), sink)
+        puts = (row for _, row in wanted if row is not None)
+        first = next(puts, None)
+        return root if first is None else build(chain((first,), puts), sink)
     levels = [_Level(reader, root, n, sink) for n in range(top.level + 1)]
     above: Iterator[Change] = wanted
     for level in levels:

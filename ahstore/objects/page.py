@@ -29,6 +29,9 @@ INNER_ROW_LENGTH = 4
 MAX_ROWS = 256
 BITS_PER_LEVEL = 6
 MAX_LEVEL = 50
+LEAF_BOUNDARY = 1 << (8 - BITS_PER_LEVEL)
+"""A leaf ends after a key whose hash's first byte is less."""
+
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 
 _HASH_BITS = 256
@@ -96,7 +99,7 @@ def is_boundary(key: str, level: int) -> bool:
     except (AttributeError, UnicodeEncodeError) as error:
         raise InvalidInputError(f"not a key: {error}") from error
     if level == 0:
-        return digest[0] < 1 << (8 - BITS_PER_LEVEL)
+        return digest[0] < LEAF_BOUNDARY
     shift = _HASH_BITS - BITS_PER_LEVEL * (level + 1)
     if shift < 0:
         return False

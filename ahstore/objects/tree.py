@@ -15,6 +15,7 @@ from ahstore.errors import InvalidInputError
 from ahstore.ids import PageId
 from ahstore.objects.page import (
     KEY,
+    LEAF_BOUNDARY,
     MAX_ROWS,
     PAGE_ID,
     CheckRows,
@@ -214,7 +215,7 @@ class TreeBuilder:
         sha256 = hashlib.sha256  # the rule of level 0 by hand: this loop sees every row of a tree
         for row in rows:
             try:
-                ends = sha256(row[KEY].encode()).digest()[0] < 4
+                ends = sha256(row[KEY].encode()).digest()[0] < LEAF_BOUNDARY
             except (AttributeError, TypeError, LookupError, UnicodeEncodeError) as error:
                 raise InvalidInputError(f"not a key: {error}") from error
             self._add(row, ends)

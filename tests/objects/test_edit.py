@@ -57,7 +57,7 @@ def apply(contents, changes):
 
 
 def check_edit(new_pages, contents, changes):
-    """Edit a tree of ``contents``; the result equals a build, pages once each, none unneeded."""
+    """Edit a tree of ``contents``; the result equals a build, and can be read."""
     old, new, expected = new_pages(), new_pages(), new_pages()
     root = build(rows_of(contents), old)
     result = edit(old, root, changes, new)
