@@ -71,16 +71,17 @@ class WriteSession:
         """Store a chunk and return its id; one that the store has is not written again."""
         self._lease.beat()
         address = sha256(data)
-        if not self.has(Kind.CHUNK, address):
-            self._look_around(len(data))
+        if not (self.has(Kind.CHUNK, address) or self._others_have(address, len(data))):
             self._add("data", Kind.CHUNK, address, data)
         return ChunkId(address)
 
-    def _look_around(self, size: int) -> None:
-        """Before much is written, learn of the packs that others have written."""
+    def _others_have(self, chunk: Address, size: int) -> bool:
+        """Once, before much is written, learn of the packs that others have written."""
         self._new_bytes += size
-        if self._new_bytes >= LOOK_AROUND_BYTES > self._new_bytes - size:
-            self._repo.index.refresh()
+        if not self._new_bytes >= LOOK_AROUND_BYTES > self._new_bytes - size:
+            return False
+        self._repo.index.refresh()
+        return self.has(Kind.CHUNK, chunk)
 
     def put_page(self, data: bytes) -> PageId:
         """Store a tree page and return its id."""

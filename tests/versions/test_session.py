@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+
 import pytest
 
 from ahstore.codec.digests import sha256
@@ -131,3 +134,31 @@ def test_what_a_commit_writes_and_in_which_order(asset: Asset) -> None:
     written = sum(c.size for c in recording.calls if c.op in ("create", "commit"))
     assert written < 64 * 1024
     assert Refs(repo).get(asset.id, "main").number == 2
+
+
+def test_a_large_write_looks_for_what_others_have_stored(
+    asset: Asset, open_repo: Callable[[], Repository]
+) -> None:
+    """Two users of one store would each keep a copy of the same dataset."""
+    data = random.Random(7).randbytes(6_000_000)
+    other = open_repo()
+    other._cache_root = None
+    other.index.refresh()
+    asset.write(data=data)
+    asset.commit()
+    before = stored(other)
+    with other.session([CELL]) as session:
+        for at in range(0, len(data), 500_000):
+            session.put_chunk(data[at : at + 500_000])
+        session.flush()
+    again = stored(other) - before
+    assert again > 5_000_000, "cut otherwise, so these are new chunks"
+    with asset.repo.session([CELL]) as session:
+        for at in range(0, len(data), 500_000):
+            session.put_chunk(data[at : at + 500_000])
+        session.flush()
+    assert stored(other) - before - again < 1_100_000
+
+
+def stored(repo: Repository) -> int:
+    return sum(repo.storage.stat(key).size for key in repo.storage.list("packs/data/"))
