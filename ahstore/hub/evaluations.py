@@ -13,21 +13,15 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.hub.assets import Assets, evaluations_cell
 from ahstore.hub.catalogue import Catalogue, Changes, View
+from ahstore.hub.evaluation_rows import EvaluationEntry, EvaluationReader, Side
 from ahstore.hub.paths import AssetType, check_ref
 from ahstore.hub.payload import make_row, read_row
-from ahstore.hub.records import (
-    AssetRecord,
-    EvaluationEntry,
-    EvaluationRecord,
-    Side,
-    parse_evaluation_key,
-    parse_stored_id,
-)
+from ahstore.hub.records import AssetRecord, EvaluationRecord, parse_stored_id
 from ahstore.hub.results import write_results
 from ahstore.ids import AssetId, CommitId, EntityId, EvaluationId, RunId, parse_entity_id
 from ahstore.objects.page import KEY
@@ -77,11 +71,12 @@ class Evaluations:
         def propose(view: View, session: WriteSession) -> Changes:
             if view.closed:
                 raise NotFoundError(f"model {subject.path} was deleted meanwhile", id=subject.id)
-            return [(key, make_row(session, key, entry.to_value())) for key, _, entry in born]
+            return [(entry.key, make_row(session, entry.key, entry.to_value())) for entry in born]
 
         if born:
             self._change(subject.id, propose)
-        return [_record(subject, key, entry, dataset.path) for key, dataset, entry in born]
+        reader = EvaluationReader(subject, _path_at_birth)
+        return [reader.read(entry.key, entry.to_value()) for entry in born]
 
     def list(
         self,
@@ -103,8 +98,8 @@ class Evaluations:
         rows: Iterable[Row] = self._catalogue(subject.id).view().scan(prefix)
         if on is not None and commit is None:
             rows = (row for row in rows if f"/{on}/" in row[KEY])
-        paths: dict[AssetId, str] = {}
-        found = [self._read(subject, row, paths) for row in rows]
+        reader = EvaluationReader(subject, self._path_now)
+        found = [reader.read(row[KEY], read_row(self._repo, row)) for row in rows]
         return sorted(found, key=lambda record: (-record.created, record.id))
 
     def get(self, evaluation: EvaluationId) -> EvaluationRecord:
@@ -114,7 +109,8 @@ class Evaluations:
             NotFoundError: there is none of this id.
         """
         subject, row = self._locate(evaluation)
-        return self._read(subject, row, {})
+        reader = EvaluationReader(subject, self._path_now)
+        return reader.read(row[KEY], read_row(self._repo, row))
 
     def delete(self, evaluation: EvaluationId) -> None:
         """Delete one evaluation.
@@ -129,19 +125,20 @@ class Evaluations:
 
         self._change(subject.id, propose)
 
-    def _born(self, model: AssetRecord, new: NewEvaluation, sides: _Sides) -> _Born:
+    def _born(self, model: AssetRecord, new: NewEvaluation, sides: _Sides) -> EvaluationEntry:
         dataset = self._asset(new.dataset, "dataset")
-        entry = EvaluationEntry(
-            model=sides.get(model, new.model_ref),
-            dataset=sides.get(dataset, new.dataset_ref),
+        side = sides.get(model, new.model_ref)
+        return EvaluationEntry(
+            id=_new_id(model.id, side.commit),
+            model=side,
+            dataset=dataset.id,
+            dataset_side=sides.get(dataset, new.dataset_ref),
             dataset_path=dataset.path,
             results=write_results(new.results),
             created=time.time(),
             run=new.run,
             by=self._user,
         )
-        evaluation = _new_id(model.id, entry.model.commit)
-        return _Born(f"{entry.model.commit.hex()}/{dataset.id}/{evaluation}", dataset, entry)
 
     def _asset(self, asset: AssetRecord | AssetId, type_: AssetType) -> AssetRecord:
         found = asset if isinstance(asset, AssetRecord) else self._assets.get_by_id(asset)
@@ -175,27 +172,11 @@ class Evaluations:
             if name.startswith(start):
                 yield AssetId(parse_stored_id(name))
 
-    def _read(self, model: AssetRecord, row: Row, paths: dict[AssetId, str]) -> EvaluationRecord:
-        commit, dataset, _ = parse_evaluation_key(row[KEY])
-        entry = EvaluationEntry.from_value(read_row(self._repo, row), commit)
-        path = paths.get(dataset)
-        if path is None:
-            path = paths[dataset] = self._path_now(dataset, entry.dataset_path)
-        return _record(model, row[KEY], entry, path)
-
     def _path_now(self, dataset: AssetId, at_birth: str) -> str:
         try:
             return self._assets.get_by_id(dataset).path
         except NotFoundError:
             return at_birth
-
-
-class _Born(NamedTuple):
-    """An evaluation about to be recorded."""
-
-    key: str
-    dataset: AssetRecord
-    entry: EvaluationEntry
 
 
 class _Sides:
@@ -230,24 +211,5 @@ def _new_id(model: AssetId, commit: CommitId) -> EvaluationId:
     return EvaluationId(EntityId(str(uuid.UUID(int=number))))
 
 
-def _record(
-    model: AssetRecord, key: str, entry: EvaluationEntry, dataset_path: str
-) -> EvaluationRecord:
-    _, dataset, evaluation = parse_evaluation_key(key)
-    return EvaluationRecord(
-        id=evaluation,
-        model=model.id,
-        model_commit=entry.model.commit,
-        model_ref=f"{model.path}:{entry.model.ref}",
-        model_branch=entry.model.branch,
-        model_tags=entry.model.tags,
-        dataset=dataset,
-        dataset_commit=entry.dataset.commit,
-        dataset_ref=f"{dataset_path}:{entry.dataset.ref}",
-        dataset_branch=entry.dataset.branch,
-        dataset_tags=entry.dataset.tags,
-        results=entry.results,
-        created=entry.created,
-        run=entry.run,
-        by=entry.by,
-    )
+def _path_at_birth(_: AssetId, path: str) -> str:
+    return path

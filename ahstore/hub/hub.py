@@ -36,11 +36,11 @@ class Hub:
 
     def create_folder(
         self,
-        type: str,
+        type: str,  # noqa: A002
         name: str,
         *,
         labels: Iterable[str] = (),
-        description: str = "",  # noqa: A002
+        description: str = "",
     ) -> FolderRecord:
         """Make a folder of the user's.
 
@@ -72,9 +72,9 @@ class Hub:
 
     def list_folders(
         self,
-        type: str | None = None,
+        type: str | None = None,  # noqa: A002
         *,
-        owner: str | None = None,  # noqa: A002
+        owner: str | None = None,
     ) -> list[FolderRecord]:
         """Return the folders, of all kinds and owners or of one, by owner, kind and name."""
         return self._folders.list(type, owner=owner)

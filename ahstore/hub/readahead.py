@@ -1,7 +1,7 @@
-"""Pages for a scan, read ahead: the children of an inner page come in one read where they lie so.
+"""Pages for a scan, read ahead: what lies below an inner page comes in few large reads.
 
 A scan of 30,000 rows visits some 500 pages; read one by one they are as many requests to a bucket.
-Pages written together lie together, so those of one parent are mostly one ranged read.
+Pages written together lie together, so many come with one ranged read.
 """
 
 from __future__ import annotations
@@ -26,36 +26,51 @@ class ReadAhead:
         self._start = prefix
         self._end = after_prefix(prefix)
         self._ahead: dict[Address, bytes] = {}
+        self._bytes = 0
 
     def read_page(self, page: PageId) -> bytes:
-        """Return a page's bytes, verified; a page is handed out once."""
+        """Return a page's bytes, verified; what was read ahead is handed out once."""
         data = self._ahead.pop(page, None)
         if data is None:
             data = self._repo.read_page(page)
-        self._fetch_children(data)
+        else:
+            self._bytes -= len(data)
+        self._fetch_below(data)
         return data
 
-    def _fetch_children(self, data: bytes) -> None:
-        # Leaves are the many: a page is [level, rows], so its second byte is the level.
+    def _fetch_below(self, data: bytes) -> None:
+        """Fetch level by level what is under a page, as far as the bound allows."""
+        level = [data]
+        while level:
+            children = [child for page in level for child in self._children(page)]
+            wanted = [child for child in children if child not in self._ahead]
+            if len(wanted) < 2:
+                return
+            level = self._fetch(wanted)
+
+    def _children(self, data: bytes) -> list[Address]:
+        # Leaves are the many and need no decoding: a page is [level, rows], its level a byte.
         if data[1:2] == b"\x00":
-            return
-        wanted: list[Address] = []
+            return []
+        found: list[Address] = []
         before = ""
         for row in decode_page(data).rows:
             if row[KEY] >= self._start and (self._end is None or before < self._end):
-                wanted.append(row[PAGE_ID])
+                found.append(row[PAGE_ID])
             before = row[KEY]
-        if len(wanted) > 1:
-            self._fetch(wanted)
+        return found
 
-    def _fetch(self, pages: list[Address]) -> None:
+    def _fetch(self, pages: list[Address]) -> list[bytes]:
         places = self._repo.index.find_many(Kind.PAGE, pages)
-        sizes = accumulate(places[page].raw for page in pages if page in places)
-        known = ((page, places[page]) for page in pages if page in places)
-        wanted = [item for item, size in zip(known, sizes, strict=True) if size <= AHEAD_BYTES]
+        known = [(page, places[page]) for page in pages if page in places]
+        sizes = accumulate((place.raw for _, place in known), initial=self._bytes)
+        wanted = [item for item, before in zip(known, sizes, strict=False) if before < AHEAD_BYTES]
         try:
-            self._ahead.update(self._repo.packs.read_many(wanted))
+            fetched = dict(self._repo.packs.read_many(wanted))
         except NotFoundError:
             # A pack was repacked meanwhile. What is missing is then read page by page, the way
             # that looks for the new place.
-            return
+            return []
+        self._ahead.update(fetched)
+        self._bytes += sum(map(len, fetched.values()))
+        return list(fetched.values())

@@ -1,7 +1,7 @@
-"""What the hub tells about folders, assets and evaluations, and how their rows are written.
+"""What the hub tells about folders, assets and evaluations.
 
-Implements the rows of docs/format/hub.md: values to and from canonical lists and maps, every field
-checked on the way in. Where rows are kept is the business of ``catalogue`` and ``evaluations``.
+And how folders and assets are written in the rows of a catalogue (docs/format/hub.md), every field
+checked on the way in. The rows of evaluations are written by ``evaluation_rows``.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ from ahstore.codec.canonical import Value
 from ahstore.errors import CorruptError, InvalidInputError
 from ahstore.hub.paths import AssetType, check_type
 from ahstore.ids import (
-    ADDRESS_BYTES,
-    Address,
     AssetId,
     CommitId,
     EntityId,
     EvaluationId,
     FolderId,
     RunId,
-    parse_address,
     parse_entity_id,
 )
 from ahstore.names import check_name
@@ -143,101 +140,6 @@ class Listing:
         return listing
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One of the two commits of an evaluation and how it was named; ``ref`` without the path."""
-
-    commit: CommitId
-    ref: str
-    branch: str
-    tags: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationEntry:
-    """An evaluation as it is stored under its key; ``dataset_path`` is that of its birth."""
-
-    model: Side
-    dataset: Side
-    dataset_path: str
-    results: dict[str, str]
-    created: float
-    run: RunId | None
-    by: str
-
-    def to_value(self) -> list[Value]:
-        """Return the list that stands in the row. The model's commit is in the key."""
-        results: list[Value] = [text for pair in sorted(self.results.items()) for text in pair]
-        return [
-            self.created,
-            self.by,
-            None if self.run is None else str(self.run),
-            self.model.ref,
-            self.model.branch,
-            list[Value](self.model.tags),
-            bytes(self.dataset.commit),
-            self.dataset.ref,
-            self.dataset.branch,
-            list[Value](self.dataset.tags),
-            self.dataset_path,
-            results,
-        ]
-
-    @staticmethod
-    def from_value(value: Value, model_commit: CommitId) -> EvaluationEntry:
-        """Return what the list says; elements after those known are left for later versions.
-
-        Raises:
-            CorruptError: it is no such list.
-        """
-        match value:
-            case [
-                float(created),
-                str(by),
-                str(run) | (None as run),
-                str(ref),
-                str(branch),
-                list(tags),
-                bytes(commit),
-                str(dataset_ref),
-                str(dataset_branch),
-                list(dataset_tags),
-                str(dataset_path),
-                list(results),
-                *_,
-            ] if len(commit) == ADDRESS_BYTES:
-                pass
-            case _:
-                _refuse("an evaluation")
-        dataset_commit = CommitId(Address(commit))
-        return EvaluationEntry(
-            model=Side(model_commit, ref, branch, _strings(tags)),
-            dataset=Side(dataset_commit, dataset_ref, dataset_branch, _strings(dataset_tags)),
-            dataset_path=dataset_path,
-            results=_pairs(results),
-            created=created,
-            run=None if run is None else RunId(parse_stored_id(run)),
-            by=by,
-        )
-
-
-def parse_evaluation_key(key: str) -> tuple[CommitId, AssetId, EvaluationId]:
-    """Return model commit, dataset and id out of ``commit/dataset/evaluation``.
-
-    Raises:
-        CorruptError: it is no such key.
-    """
-    try:
-        commit, dataset, evaluation = key.split("/")
-        return (
-            CommitId(parse_address(commit)),
-            AssetId(parse_entity_id(dataset)),
-            EvaluationId(parse_entity_id(evaluation)),
-        )
-    except ValueError as error:
-        _refuse("a key of an evaluation", error)
-
-
 def parse_folder_key(key: str) -> tuple[str, AssetType, str]:
     """Return owner, kind and name out of ``owner/type/name``.
 
@@ -267,13 +169,6 @@ def _strings(value: Value) -> tuple[str, ...]:
     if type(value) is not list or not all(type(item) is str for item in value):
         _refuse("a list of texts")
     return tuple(value)  # type: ignore[arg-type]
-
-
-def _pairs(value: Value) -> dict[str, str]:
-    texts = _strings(value)
-    if len(texts) % 2:
-        _refuse("a list of results")
-    return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 def _refuse(what: str, error: Exception | None = None) -> NoReturn:
