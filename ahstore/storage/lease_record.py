@@ -90,6 +90,8 @@ class LeaseRecord:
             pins = tuple(CommitId(_address(pin)) for pin in _items(value.get("pins")))
         except (ValueError, InvalidInputError) as error:
             raise CorruptError(f"lease {lease}: {error}") from error
+        if status is LeaseStatus.DAMAGED:
+            raise CorruptError(f"lease {lease}: a status that is never stored")
         return cls(
             id=lease,
             number=version.number,

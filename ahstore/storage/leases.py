@@ -291,3 +291,18 @@ def remove_record(cells: Cells, lease: LeaseId, newest: int) -> None:
     for number in range(newest + 1):
         storage.delete(folder + version_name(number))
     storage.delete(heartbeat_key(lease))
+
+
+def remove_remains(cells: Cells) -> int:
+    """Remove what is left of records whose removal was cut short, and return their number.
+
+    Anyone may do it: a removal begins when the lease has ended or its cells are fenced.
+    """
+    removed = 0
+    for cell in cells.list(KIND):
+        lease = LeaseId(parse_entity_id(cell.key[0]))
+        number = cells.storage.newest_version(cell.folder)
+        if number > 0 and not _is_there(cells, lease, number - 1):
+            remove_record(cells, lease, number)
+            removed += 1
+    return removed
