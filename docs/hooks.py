@@ -6,17 +6,22 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import click
-from ahstore.cli.main import cli
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from ahstore.cli.lazy import PATH_FORM, FormGroup
+from ahstore.cli.main import ah
+
 CLI_PAGE = "reference/cli.md"
 PROGRAM = "ah"
+WIDTH = 100
+EVERYWHERE = {"--store", "--quiet"}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -47,8 +52,9 @@ def cli_page() -> Iterator[str]:
     yield "# Command line"
     yield ""
     yield "Written from the commands themselves; `ah COMMAND --help` says the same on the terminal."
+    yield "`--store` and `--quiet` may stand behind any command, too. Exit status: [one table](errors.md)."
     yield ""
-    yield from _command_section(cli, [PROGRAM], None)
+    yield from _command_section(ah, [PROGRAM], None)
 
 
 def _command_section(
@@ -60,44 +66,46 @@ def _command_section(
     yield from _usage(command, context)
     yield from _options(command, context)
     if isinstance(command, click.Group):
-        for name in command.list_commands(context):
+        short_form = [PATH_FORM] if isinstance(command, FormGroup) else []
+        for name in [*command.list_commands(context), *short_form]:
             child = command.get_command(context, name)
             if child is not None and not child.hidden:
                 yield from _command_section(child, [*words, name], context)
 
 
 def _usage(command: click.Command, context: click.Context) -> Iterator[str]:
-    yield "```text"
-    yield " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    yield "```"
-    yield ""
-    formatter = click.HelpFormatter(width=100)
+    formatter = click.HelpFormatter(width=WIDTH)
+    command.format_usage(context, formatter)
+    yield from ("```text", *formatter.getvalue().strip().splitlines(), "```", "")
+    formatter = click.HelpFormatter(width=WIDTH)
     command.format_help_text(context, formatter)
     command.format_epilog(context, formatter)
-    text = formatter.getvalue()
-    if text.strip():
-        yield from ("```text", *_dedent(text), "```", "")
-
-
-def _dedent(text: str) -> list[str]:
-    lines = text.strip("\n").splitlines()
-    return [line.removeprefix("  ") for line in lines]
+    text = inspect.cleandoc(formatter.getvalue())
+    if text:
+        yield from ("```text", *text.splitlines(), "```", "")
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     rows = []
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None and "--help" not in parameter.opts:
+        if record is not None and _is_own(parameter, context):
             rows.append(record)
     if not rows:
         return
     yield "| option | |"
     yield "| --- | --- |"
     for option, help_text in rows:
-        yield f"| `{_cell(option)}` | {_cell(help_text)} |"
+        yield f"| <code>{_cell(option)}</code> | {_cell(help_text)} |"
     yield ""
 
 
+def _is_own(parameter: click.Parameter, context: click.Context) -> bool:
+    """Say whether an option is worth a row: what every command takes is told once, at the top."""
+    if not isinstance(parameter, click.Option) or "--help" in parameter.opts:
+        return False
+    return context.parent is None or not EVERYWHERE & set(parameter.opts)
+
+
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split()).replace("|", "&#124;")
