@@ -278,13 +278,18 @@ class Version:
 
 
 def as_additions(add: Additions | None) -> list[str]:
-    """Return what is to be added as ``LOCAL[:PATH]``."""
-    if add is None:
-        return []
+    """Return what is to be added as ``LOCAL[:PATH]``.
+
+    Raises:
+        InvalidInputError: it is neither a list nor a mapping of paths.
+    """
     if isinstance(add, Mapping):
-        return [f"{os.fspath(local)}:{path}" for local, path in add.items()]
-    if isinstance(add, os.PathLike):
-        raise InvalidInputError(f"add must be a list, not {add!r}")
-    if isinstance(add, str):
+        pairs = [(_plain(local), path) for local, path in add.items()]
+        return [f"{local}:{path}" for local, path in pairs]
+    if add is None or isinstance(add, str | bytes) or not hasattr(add, "__iter__"):
         return check_sequence(add, "add")
-    return check_sequence([os.fspath(item) for item in add], "add")
+    return check_sequence([_plain(item) for item in add], "add")
+
+
+def _plain(path: str | os.PathLike[str]) -> str:
+    return os.fspath(path) if isinstance(path, os.PathLike) else path

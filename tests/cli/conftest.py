@@ -83,12 +83,19 @@ def process(home: Path) -> Ah:
 @pytest.fixture
 def digits(ah: Ah, home: Path) -> Ah:
     """``ah``, with a model ``img/net`` and a dataset ``img/digits`` that has two objects."""
-    for command in ("folder model/img", "model img/net", "folder dataset/img", "dataset img/digits"):
+    for command in (
+        "folder model/img",
+        "model img/net",
+        "folder dataset/img",
+        "dataset img/digits",
+    ):
         assert ah("create", *command.split()).code == 0
     Path("a.txt").write_text("one\n")
     Path("sub").mkdir()
     Path("sub/b.txt").write_text("three\n")
-    assert ah("commit", "dataset/img/digits", "-m", "Add digits", "-a", "a.txt", "-a", "sub").code == 0
+    assert (
+        ah("commit", "dataset/img/digits", "-m", "Add digits", "-a", "a.txt", "-a", "sub").code == 0
+    )
     return ah
 
 
@@ -97,5 +104,6 @@ def content_of(store: Path) -> dict[str, str]:
     return {
         str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(store.rglob("*"))
-        if path.is_file() and not str(path.relative_to(store)).startswith(("hints/", "cells/lease/"))
+        if path.is_file()
+        and not str(path.relative_to(store)).startswith(("hints/", "cells/lease/"))
     }

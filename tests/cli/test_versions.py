@@ -1,0 +1,162 @@
+import json
+import os
+from pathlib import Path
+
+from tests.cli.conftest import Ah
+
+
+def paths(result: object) -> list[str]:
+    return [line.split()[0] for line in result.lines[1:]]  # type: ignore[attr-defined]
+
+
+def test_objects_are_shown_as_in_the_tutorial(digits: Ah) -> None:
+    now = os.stat("a.txt").st_mtime
+    os.utime("a.txt", (now - 329, now - 329))
+    digits("create", "branch", "img/net:v1")
+    digits(
+        "commit", "model/img/net:v1", "-m", "Add", "-a", "a.txt:long-name.txt", "-a", "sub/b.txt"
+    )
+    assert digits("ls", "object", "model/img/net:v1").lines == [
+        "PATH           BYTES  CHECKSUM                          MODIFIED",
+        "b.txt             6B  febe6995bad457991331348f7b9c85fa  0s ago",
+        "long-name.txt     4B  5bbf5a52328e7439ae6e719dfe712200  5m29s ago",
+    ]
+
+
+def test_a_commit_says_what_it_made(digits: Ah) -> None:
+    made = digits("commit", "dataset/img/digits", "-m", "More", "-a", "a.txt:again.txt", "--json")
+    commit = json.loads(made.out)
+    assert made.err == (
+        "AH INFO: Committing changes to branch main of Dataset digits\n"
+        f"AH INFO: Commit {commit['id'][:8]} created\n"
+    )
+    assert commit["message"] == "More"
+    assert commit["committer"] == "user"
+
+
+def test_a_commit_that_changes_nothing_is_not_made(digits: Ah) -> None:
+    before = digits("log", "img/digits").out
+    again = digits("commit", "dataset/img/digits", "-m", "Again", "-a", "a.txt")
+    assert (again.code, again.out) == (0, "")
+    assert again.err.endswith("AH INFO: Nothing to commit: the branch has all of this already\n")
+    assert digits("log", "img/digits").out == before
+
+
+def test_what_add_and_delete_mean(digits: Ah) -> None:
+    def commit(*args: str) -> list[str]:
+        assert digits("commit", "dataset/img/digits", "-m", "x", *args).code == 0
+        return paths(digits("ls", "object", "img/digits"))
+
+    assert paths(digits("ls", "object", "img/digits")) == ["a.txt", "sub/b.txt"]
+    assert commit("-a", "sub/*") == ["a.txt", "b.txt", "sub/b.txt"]
+    assert commit("-a", "a.txt:to/") == ["a.txt", "b.txt", "sub/b.txt", "to/a.txt"]
+    assert commit("-d", "sub/", "-d", "nothing") == ["a.txt", "b.txt", "to/a.txt"]
+    assert commit("-d", "to/", "-a", "sub:to") == ["a.txt", "b.txt", "to/b.txt"]
+    # A shell that has expanded -a sub/* before.
+    assert commit("-d", "b.txt", "-d", "to/", "-a", "a.txt", "sub") == ["a.txt", "sub/b.txt"]
+
+
+def test_status_and_dry_run_change_nothing(digits: Ah) -> None:
+    before = digits("log", "img/digits").out
+    Path("a.txt").write_text("changed\n")
+    Path("new").write_text("")
+    table = [
+        "CHANGE    PATH       BYTES",
+        "modified  a.txt      4B -> 8B",
+        "added     new        0B",
+        "deleted   sub/b.txt  6B",
+    ]
+    assert digits("status", "img/digits", "a.txt", "new", "-d", "sub/").lines == table
+    dry = digits(
+        "commit", "dataset/img/digits", "-m", "x", "--dry-run", "-a", "a.txt", "-a", "new",
+        "-d", "sub/",
+    )  # fmt: skip
+    assert dry.lines == table
+    assert digits("status", "img/digits:main", "sub").err == "AH INFO: Nothing would change\n"
+    assert digits("log", "img/digits").out == before
+
+
+def test_download_all_or_some(digits: Ah) -> None:
+    down = digits("download", "dataset/img/digits", "-s", "out")
+    assert down.out == ""
+    assert down.err.splitlines()[1] == "AH INFO: Downloaded 2 objects to out"
+    assert Path("out/a.txt").read_text() == "one\n"
+    assert Path("out/sub/b.txt").read_text() == "three\n"
+    assert digits("download", "img/digits:main", "-o", "sub/", "-s", "some").code == 0
+    assert [str(p) for p in Path("some").rglob("*") if p.is_file()] == ["some/sub/b.txt"]
+    missing = digits("download", "img/digits", "-o", "nope", "-s", "none")
+    assert missing.code == 1
+    assert not Path("none").exists()
+
+
+def test_cat_writes_bytes_and_nothing_else(digits: Ah) -> None:
+    result = digits("cat", "img/digits", "a.txt", "sub/b.txt")
+    assert (result.code, result.out, result.err) == (0, "one\nthree\n", "")
+
+
+def test_log_show_and_diff(digits: Ah) -> None:
+    newest, oldest = json.loads(digits("log", "img/digits", "--json").out)
+    assert digits("log", "img/digits", "--oneline").lines == [
+        f"{newest['id'][:8]} Add digits",
+        f"{oldest['id'][:8]} Repository created",
+    ]
+    full = digits("log", "img/digits", "-n", "1").lines
+    assert full[0] == f"commit {newest['id']}"
+    assert full[1] == "Committer: user"
+    assert full[-1] == "    Add digits"
+    shown = digits("show", "img/digits:main").lines
+    assert f"COMMIT_ID:      {newest['id']}" in shown
+    assert "OBJECTS:        2 (10B)" in shown
+    assert digits("diff", "img/digits:main~1", "main").lines[1:] == [
+        "added   a.txt      4B",
+        "added   sub/b.txt  6B",
+    ]
+    assert digits("diff", "img/digits:main", "dataset/img/digits:main").err == (
+        "AH INFO: Nothing differs\n"
+    )
+
+
+def test_a_message_can_not_forge_lines(digits: Ah) -> None:
+    message = "fine\x1b[31m\ncommit 0000 forged"
+    digits("commit", "dataset/img/digits", "-m", message, "-a", "a.txt:c.txt")
+    assert "\x1b" not in digits("log", "img/digits").out
+    assert not any(line.startswith("commit 0000") for line in digits("log", "img/digits").lines)
+    assert len(digits("ls", "commit", "img/digits").lines) == 4
+
+
+def test_merge_and_reset(digits: Ah) -> None:
+    digits("create", "branch", "img/digits:v1")
+    digits("commit", "dataset/img/digits:v1", "-m", "x", "-a", "a.txt:c.txt")
+    assert digits("merge", "img/digits:v1").code == 0
+    assert "c.txt" in digits("ls", "img/digits").out
+    again = digits("merge", "img/digits:v1", "--json")
+    assert (again.code, again.out) == (0, "null\n")
+    assert digits("reset", "img/digits", "main~1").code == 0
+    assert "c.txt" not in digits("ls", "img/digits").out
+    assert "c.txt" in digits("ls", "img/digits:main@{1}").out
+
+
+def test_a_conflict_has_a_status_of_its_own(digits: Ah) -> None:
+    head = json.loads(digits("log", "img/digits", "--json").out)[0]["id"]
+    digits("create", "branch", "img/digits:v1")
+    for branch in ("main", "v1"):
+        Path("a.txt").write_text(branch)
+        digits("commit", f"dataset/img/digits:{branch}", "-m", "x", "-a", "a.txt")
+    conflict = digits("merge", "img/digits:v1")
+    assert conflict.code == 3
+    assert "a.txt" in conflict.err
+    stale = digits("commit", "dataset/img/digits", "-m", "x", "-a", "a.txt:z", "--expect", head)
+    assert stale.code == 3
+    assert head[:8] in stale.err
+    assert digits("merge", "img/digits:v1", "--strategy", "replace").code == 0
+    assert digits("cat", "img/digits", "a.txt").out == "v1"
+
+
+def test_versions_are_named_in_many_ways(digits: Ah) -> None:
+    head = json.loads(digits("log", "img/digits", "--json").out)[0]["id"]
+    digits("create", "tag", "img/digits:t1", "--source", "main")
+    expected = digits("ls", "object", "img/digits", "--json").out
+    for ref in (
+        "main", "branch/main", "t1", "tag/t1", head, head[:6], f"commit/{head}", "main@{0}",
+    ):  # fmt: skip
+        assert digits("ls", "object", f"user/dataset/img/digits:{ref}", "--json").out == expected
