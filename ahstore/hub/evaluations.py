@@ -38,13 +38,19 @@ _HINT_DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class NewEvaluation:
-    """Results to record; the references are resolved when they are recorded."""
+    """Results to record. References mean what they mean then, or the commits that are given."""
 
     model_ref: str
     dataset: AssetRecord | AssetId
     dataset_ref: str
     results: Mapping[str, Any]
     run: RunId | None = None
+    model_commit: CommitId | None = None
+    dataset_commit: CommitId | None = None
+
+
+Guard = Callable[[Sequence[EvaluationId]], None]
+"""Called with the ids before each attempt to record; stops it by raising."""
 
 
 class Evaluations:
@@ -56,7 +62,11 @@ class Evaluations:
         self._user = user
 
     def create(
-        self, model: AssetRecord | AssetId, new: Sequence[NewEvaluation]
+        self,
+        model: AssetRecord | AssetId,
+        new: Sequence[NewEvaluation],
+        *,
+        guard: Guard | None = None,
     ) -> list[EvaluationRecord]:
         """Record evaluations of one model, all at once or none.
 
@@ -71,6 +81,8 @@ class Evaluations:
         def propose(view: View, session: WriteSession) -> Changes:
             if view.closed:
                 raise NotFoundError(f"model {subject.path} was deleted meanwhile", id=subject.id)
+            if guard is not None:
+                guard([entry.id for entry in born])
             return [(entry.key, make_row(session, entry.key, entry.to_value())) for entry in born]
 
         if born:
@@ -127,12 +139,12 @@ class Evaluations:
 
     def _born(self, model: AssetRecord, new: NewEvaluation, sides: _Sides) -> EvaluationEntry:
         dataset = self._asset(new.dataset, "dataset")
-        side = sides.get(model, new.model_ref)
+        side = sides.get(model, new.model_ref, new.model_commit)
         return EvaluationEntry(
             id=_new_id(model.id, side.commit),
             model=side,
             dataset=dataset.id,
-            dataset_side=sides.get(dataset, new.dataset_ref),
+            dataset_side=sides.get(dataset, new.dataset_ref, new.dataset_commit),
             dataset_path=dataset.path,
             results=write_results(new.results),
             created=time.time(),
@@ -184,22 +196,29 @@ class _Sides:
 
     def __init__(self, repo: Repository) -> None:
         self._repo = repo
-        self._sides: dict[tuple[AssetId, str], Side] = {}
+        self._sides: dict[tuple[AssetId, str, CommitId | None], Side] = {}
         self._tags: dict[AssetId, list[Ref]] = {}
 
-    def get(self, asset: AssetRecord, ref: str) -> Side:
-        side = self._sides.get((asset.id, ref))
+    def get(self, asset: AssetRecord, ref: str, commit: CommitId | None) -> Side:
+        key = (asset.id, ref, commit)
+        side = self._sides.get(key)
         if side is None:
-            side = self._sides[asset.id, ref] = self._resolve(asset, ref)
+            side = self._sides[key] = self._resolve(asset, ref, commit)
         return side
 
-    def _resolve(self, asset: AssetRecord, ref: str) -> Side:
-        found = resolve(self._repo, asset.id, check_ref(ref))
+    def _resolve(self, asset: AssetRecord, ref: str, commit: CommitId | None) -> Side:
+        branch = ""
+        try:
+            found = resolve(self._repo, asset.id, check_ref(ref))
+            branch = found.name if found.kind == "branch" else ""
+            commit = commit or found.commit
+        except NotFoundError:
+            if commit is None:
+                raise
         if asset.id not in self._tags:
             self._tags[asset.id] = Refs(self._repo).list(asset.id, "tag")
-        tags = tuple(tag.name for tag in self._tags[asset.id] if tag.commit == found.commit)
-        branch = found.name if found.kind == "branch" else ""
-        return Side(found.commit, ref, branch, tags)
+        tags = tuple(tag.name for tag in self._tags[asset.id] if tag.commit == commit)
+        return Side(commit, ref, branch, tags)
 
 
 def _new_id(model: AssetId, commit: CommitId) -> EvaluationId:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ahstore.hub.assets import Assets
-from ahstore.hub.evaluations import Evaluations, NewEvaluation
+from ahstore.hub.evaluations import Evaluations, Guard, NewEvaluation
 from ahstore.hub.folders import Folders
 from ahstore.hub.paths import HubPath
 from ahstore.hub.records import AssetRecord, EvaluationRecord, FolderRecord
@@ -214,10 +214,17 @@ class Hub:
         return self._evaluations.create(model, [new])[0]
 
     def create_evaluations(
-        self, model: AssetRecord | AssetId, new: Sequence[NewEvaluation]
+        self,
+        model: AssetRecord | AssetId,
+        new: Sequence[NewEvaluation],
+        *,
+        guard: Guard | None = None,
     ) -> list[EvaluationRecord]:
-        """Record many evaluations of one model, all at once or none; see `create_evaluation`."""
-        return self._evaluations.create(model, new)
+        """Record many evaluations of one model, all at once or none; see `create_evaluation`.
+
+        ``guard`` runs with their ids before each attempt and stops it by raising.
+        """
+        return self._evaluations.create(model, new, guard=guard)
 
     def list_evaluations(
         self,
