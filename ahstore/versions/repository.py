@@ -73,6 +73,11 @@ class Repository:
         """The canonical URL of the store."""
         return self.storage.url
 
+    @property
+    def cache_root(self) -> str | None:
+        """The folder of the caches, None if they are in memory."""
+        return self._cache_root
+
     def close(self) -> None:
         """Release the caches and the storage; further use is an error."""
         if self._index is not None:
