@@ -16,6 +16,7 @@ from ahstore.ids import Address, PackId
 from ahstore.index.lmdb_env import CacheUnusableError, Environment, open_environment
 from ahstore.index.lmdb_table import LmdbTable
 from ahstore.index.table import MemoryTable, PackIndex
+from ahstore.packs import format as layout
 from ahstore.packs.place import Family, Kind, Place, pack_key
 from ahstore.packs.reader import PackReader, list_packs
 from ahstore.packs.writer import FinishedPack
@@ -103,7 +104,7 @@ class Index:
         place = self.find(kind, address)
         if place is None:
             self.refresh()
-            place = self.find(kind, address)
+            place = self.find(kind, address) or self._search(address + _KIND_BYTE[kind])
         if place is not None:
             return place
         name = f"{kind.name.lower()} {address.hex()}"
@@ -116,6 +117,24 @@ class Index:
                 packs=sorted(self._damaged),
             )
         raise NotFoundError(f"there is no {name} in the store", address=address.hex())
+
+    def _search(self, key: bytes) -> Place | None:
+        """Look into every pack's own index, before anything is said to be lost.
+
+        LMDB has no checksums: what it does not know may be there all the same.
+        """
+        if self._env is None:
+            return None
+        for pack, family in self.packs().items():
+            index = self._read_index(family, pack)
+            at = layout.find_record(index, key) if index is not None else None
+            if index is not None and at is not None:
+                with self._lock:
+                    if self._env is not None:
+                        self._env.condemn()
+                    self._do_without()
+                return layout.record_place(index[at : at + layout.RECORD_BYTES], pack, family)
+        return None
 
     def find_prefix(self, kind: Kind, hex_prefix: str) -> list[Address]:
         """Return the known addresses of this kind whose hex form starts so, sorted.

@@ -133,6 +133,11 @@ class Environment:
                 "this process was forked after the store was opened: open the store again here"
             )
 
+    def condemn(self) -> None:
+        """Say that what it holds is wrong: nobody uses it from now on, closing sets it aside."""
+        with self._lock:
+            self.broken = self._damaged = True
+
     def close(self) -> None:
         """Give it back; the last of its users in this process closes it."""
         with _registry_lock:

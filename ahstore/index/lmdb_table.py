@@ -186,12 +186,12 @@ def _sweep(txn: Transaction) -> None:
 
 
 def _choose(txn: Transaction, key: bytes, value: bytes, packs: Packs) -> Place | None:
-    """Return the place told by the last entry that is whole and whose pack is known."""
+    """Return the place told by the last entry whose pack is known."""
     for entry in reversed(_split(value)) if len(value) > ENTRY_BYTES else (value,):
+        if crc32(entry[:-4], crc32(key)).to_bytes(4, "big") != entry[-4:]:
+            raise CacheUnusableError("an entry is damaged")
         pack = _pack(txn, entry[:4], packs)
-        if pack is None or len(entry) != ENTRY_BYTES:
-            continue
-        if crc32(entry[:-4], crc32(key)).to_bytes(4, "big") == entry[-4:]:
+        if pack is not None:
             return record_place(key + entry[4:-4], *pack)
     return None
 

@@ -146,6 +146,20 @@ def entries(index: bytes, pack: PackId, family: Family) -> Iterator[tuple[Addres
         yield address, place
 
 
+def find_record(index: bytes, key: bytes) -> int | None:
+    """Return the position of the entry with this key in a checked index."""
+    low, high = 0, len(index) // RECORD_BYTES
+    while low < high:
+        middle = (low + high) // 2
+        at = middle * RECORD_BYTES
+        if index[at : at + KEY_BYTES] < key:
+            low = middle + 1
+        else:
+            high = middle
+    at = low * RECORD_BYTES
+    return at if index[at : at + KEY_BYTES] == key else None
+
+
 def record_place(record: bytes, pack: PackId, family: Family) -> Place:
     """Return the place that one checked entry tells."""
     _, kind, codec, _, stored, raw, offset, checksum = RECORD.unpack(record)

@@ -88,6 +88,9 @@ def test_callers_may_reuse_their_buffers(storage):
 def test_any_blobs_come_back(tmp_path_factory, blobs):
     storage = LocalStorage(str(tmp_path_factory.mktemp("store")))
     pack = write(storage, blobs)
+    for number, (address, place) in enumerate(pack.entries):
+        assert layout.find_record(pack.index, address + bytes([place.kind])) == number * 60
+        assert layout.find_record(pack.index, address + b"\2") is None
     found = dict(PackReader(storage).read_many(pack.entries, trusted=False))
     assert found == {sha256(blob): blob for blob in blobs}
 
