@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,9 @@ def workflow(session: Session, name: str, as_json: bool) -> None:
     fields["VOLUME"] = exact_size(record["volume_bytes"])
     if record["params"]:
         fields["PARAMS"] = clean(json.dumps(record["params"]))
+    if record["command"]:
+        fields["COMMAND"] = clean(shlex.join(record["command"]))
+    fields["WORKSPACE"] = clean(record["workspace"])
     emit(block(fields))
 
 

@@ -83,15 +83,17 @@ class Run:
     def to_dict(self) -> dict[str, Any]:
         """Return the run as `Model.list_workflow` has it."""
         record, spec = self.record, self.record.spec
-        value: dict[str, Any] = {
+        succeeded = record.status == "Succeeded"
+        return {
             "branch": spec.branch,
             "checkpoint": None if spec.checkpoint is None else str(spec.checkpoint),
             "checkpoint_commit": self.checkpoint_id or None,
-            "commit": record.commit.hex() if record.commit else None,
+            "command": list(record.command),
+            "commit": record.commit.hex() if record.commit and succeeded else None,
             "dataset": str(spec.dataset),
             "dataset_commit": spec.dataset.commit.hex(),
             "end_time": None if record.ended is None else iso_seconds(record.ended),
-            "evaluation": str(record.evaluation) if record.evaluation else None,
+            "evaluation": record.evaluation if succeeded else None,
             "git_commit": spec.code.commit,
             "git_repo": spec.code.repo,
             "git_revision": spec.code.revision,
@@ -103,10 +105,12 @@ class Run:
             "reason": self.reason,
             "start_time": iso_seconds(record.started or record.created),
             "status": self.status,
+            "timeout_seconds": spec.timeout,
             "type": spec.type,
+            "user": record.by,
             "volume_bytes": spec.volume,
+            "workspace": record.workspace,
         }
-        return value
 
     def __repr__(self) -> str:
         return f"Run({self.name!r}, {self.type!r}, {self.status!r})"
