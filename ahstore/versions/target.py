@@ -33,6 +33,7 @@ class TargetFolder:
         self._suffix = f".{secrets.token_hex(6)}.ahpart"
         self._folders: list[tuple[str, int]] = []
         self._made: list[str] = []
+        self._files = 0
         try:
             os.makedirs(path, exist_ok=True)
             # The target itself may be a symlink: the user named it.
@@ -61,7 +62,8 @@ class TargetFolder:
         try:
             parent = self._enter(folders)
             # The real name might be too long with a suffix, so the temporary one is its own.
-            part = f".{secrets.token_hex(4)}{self._suffix}"
+            self._files += 1
+            part = f".{self._files}{self._suffix}"
             fd = os.open(part, _CREATE, 0o666, dir_fd=parent)
         except OSError as error:
             raise _failed(os.path.join(self.path, path), error) from error
