@@ -8,13 +8,14 @@ import sys
 import click
 
 from ahstore.cli.lazy import Verb
+from ahstore.cli.paths import PATH
 from ahstore.cli.session import Session, pass_session
 
 BLOCK_BYTES = 1 << 20
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="ASSET[:REF]")
+@click.argument("path", type=PATH, metavar="ASSET[:REF]")
 @click.argument("objects", metavar="OBJECT…", nargs=-1, required=True)
 @pass_session
 def cat(session: Session, path: str, objects: tuple[str, ...]) -> None:

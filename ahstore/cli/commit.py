@@ -8,11 +8,12 @@ from ahstore.cli import listings
 from ahstore.cli.arguments import expect_option, json_option, rehash_option
 from ahstore.cli.emit import emit_json
 from ahstore.cli.lazy import Verb
+from ahstore.cli.paths import PATH
 from ahstore.cli.session import Session, pass_session
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="ASSET[:BRANCH]")
+@click.argument("path", type=PATH, metavar="ASSET[:BRANCH]")
 @click.argument("more", metavar="[LOCAL…]", nargs=-1)
 @click.option("-m", "--message", required=True, metavar="MSG", help="What this commit is.")
 @click.option(

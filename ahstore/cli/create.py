@@ -7,6 +7,7 @@ import click
 from ahstore.cli.arguments import json_option, label_options, parse_pairs
 from ahstore.cli.emit import emit_json
 from ahstore.cli.lazy import FormGroup, Verb
+from ahstore.cli.paths import PATH
 from ahstore.cli.session import Session, pass_session
 
 FORMS = {
@@ -36,7 +37,7 @@ def exist_option(command: click.decorators.FC) -> click.decorators.FC:
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @label_options
 @exist_option
 @pass_session
@@ -53,7 +54,7 @@ def folder(
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @label_options
 @exist_option
 @pass_session
@@ -65,7 +66,7 @@ def model(
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @label_options
 @exist_option
 @pass_session
@@ -92,7 +93,7 @@ def _create_asset(
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @click.option("--source", metavar="REF", default="main", help="Where it starts; main if not given.")
 @pass_session
 def branch(session: Session, path: str, source: str) -> None:
@@ -103,7 +104,7 @@ def branch(session: Session, path: str, source: str) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @click.option("--source", metavar="REF", required=True, help="What the tag names.")
 @pass_session
 def tag(session: Session, path: str, source: str) -> None:
@@ -114,7 +115,7 @@ def tag(session: Session, path: str, source: str) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @click.option(
     "-d", "--dataset", "on", required=True, metavar="DATASET[:REF]", help="What it was measured on."
 )
@@ -143,7 +144,7 @@ def evaluation(
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @click.option("--tag", "as_tag", is_flag=True, help="Make a tag, not a branch.")
 @click.option("--source", metavar="REF", default="main", help="Where a branch or tag starts.")
 @label_options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ahstore.cli.lazy import FormGroup, Verb
+from ahstore.cli.paths import PATH
 from ahstore.cli.session import Session, pass_session
 
 FORMS = {
@@ -28,7 +29,7 @@ def delete() -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @click.option("-f", "--force", is_flag=True, help="Also when there are models or datasets in it.")
 @pass_session
 def folder(session: Session, path: str, force: bool) -> None:
@@ -38,7 +39,7 @@ def folder(session: Session, path: str, force: bool) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @pass_session
 def model(session: Session, path: str) -> None:
     """Delete the model PATH, FOLDER/MODEL, with its branches, tags, runs and evaluations."""
@@ -46,7 +47,7 @@ def model(session: Session, path: str) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @pass_session
 def dataset(session: Session, path: str) -> None:
     """Delete the dataset PATH, FOLDER/DATASET, with its branches and tags."""
@@ -62,7 +63,7 @@ def _delete_asset(session: Session, type_: str, path: str) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @pass_session
 def branch(session: Session, path: str) -> None:
     """Delete the branch PATH: ASSET:BRANCH."""
@@ -71,7 +72,7 @@ def branch(session: Session, path: str) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @pass_session
 def tag(session: Session, path: str) -> None:
     """Delete the tag PATH: ASSET:TAG."""
@@ -96,7 +97,7 @@ def workflow(session: Session, name: str) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @click.option("-f", "--force", is_flag=True, help="Also a folder with models or datasets in it.")
 @pass_session
 def by_path(session: Session, path: str, force: bool) -> None:

@@ -7,11 +7,12 @@ import click
 from ahstore.cli import listings
 from ahstore.cli.arguments import json_option
 from ahstore.cli.lazy import Verb
+from ahstore.cli.paths import PATH
 from ahstore.cli.session import Session, pass_session
 
 
 @click.command(cls=Verb)
-@click.argument("old", metavar="ASSET:OLD")
+@click.argument("old", type=PATH, metavar="ASSET:OLD")
 @click.argument("new", metavar="NEW")
 @json_option
 @pass_session

@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from ahstore.cli.lazy import Verb
+from ahstore.cli.paths import PATH
 from ahstore.cli.session import Session, pass_session
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="ASSET[:REF]")
+@click.argument("path", type=PATH, metavar="ASSET[:REF]")
 @click.option(
     "-o",
     "--object",

@@ -10,11 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ahstore.cli.session import Session
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 Commands = Mapping[str, tuple[str, str]]
 """By name: the place ``module:attribute``, and one line of help."""
@@ -142,9 +145,16 @@ class FormGroup(LazyGroup):
             if form != PATH_FORM:
                 rest.remove(form)
             args = [form, *rest]
-        elif not args and not self.no_args_is_help:
+        elif not args and not self.no_args_is_help and not ctx.resilient_parsing:
             args = [PATH_FORM]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete to a form, or to what the path's command takes first."""
+        short = self.get_command(ctx, PATH_FORM)
+        assert short is not None
+        paths = short.params[0].shell_complete(ctx, incomplete)
+        return [*super().shell_complete(ctx, incomplete), *paths]
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Show both readings."""

@@ -11,13 +11,14 @@ import click
 from ahstore.cli.arguments import json_option
 from ahstore.cli.emit import emit, emit_json_list
 from ahstore.cli.lazy import Verb
+from ahstore.cli.paths import PATH
 from ahstore.cli.quantity import short_id
 from ahstore.cli.session import Session, pass_session
 from ahstore.cli.table import clean, first_line
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="ASSET[:REF]")
+@click.argument("path", type=PATH, metavar="ASSET[:REF]")
 @click.option("-n", "--limit", type=click.IntRange(min=0), help="At most so many.")
 @click.option("--oneline", is_flag=True, help="A line for each commit.")
 @json_option

@@ -7,6 +7,7 @@ import click
 from ahstore.cli import listings
 from ahstore.cli.arguments import json_option
 from ahstore.cli.lazy import FormGroup, Verb
+from ahstore.cli.paths import PATH
 from ahstore.cli.session import Session, pass_session
 
 FORMS = {
@@ -41,7 +42,7 @@ def folder(session: Session, type_: str | None, as_json: bool) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="[FOLDER]", required=False)
+@click.argument("path", type=PATH, metavar="[FOLDER]", required=False)
 @json_option
 @pass_session
 def model(session: Session, path: str | None, as_json: bool) -> None:
@@ -50,7 +51,7 @@ def model(session: Session, path: str | None, as_json: bool) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="[FOLDER]", required=False)
+@click.argument("path", type=PATH, metavar="[FOLDER]", required=False)
 @json_option
 @pass_session
 def dataset(session: Session, path: str | None, as_json: bool) -> None:
@@ -68,7 +69,7 @@ def _in_folder(session: Session, type_: str, path: str | None, as_json: bool) ->
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="ASSET")
+@click.argument("path", type=PATH, metavar="ASSET")
 @json_option
 @pass_session
 def branch(session: Session, path: str, as_json: bool) -> None:
@@ -77,7 +78,7 @@ def branch(session: Session, path: str, as_json: bool) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="ASSET")
+@click.argument("path", type=PATH, metavar="ASSET")
 @json_option
 @pass_session
 def tag(session: Session, path: str, as_json: bool) -> None:
@@ -86,7 +87,7 @@ def tag(session: Session, path: str, as_json: bool) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="ASSET[:REF]")
+@click.argument("path", type=PATH, metavar="ASSET[:REF]")
 @click.option("-n", "--limit", type=click.IntRange(min=0), help="At most so many.")
 @json_option
 @pass_session
@@ -97,7 +98,7 @@ def commit(session: Session, path: str, limit: int | None, as_json: bool) -> Non
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="ASSET[:REF]")
+@click.argument("path", type=PATH, metavar="ASSET[:REF]")
 @click.argument("prefix", required=False, default="")
 @json_option
 @pass_session
@@ -107,7 +108,7 @@ def object_(session: Session, path: str, prefix: str, as_json: bool) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="MODEL")
+@click.argument("path", type=PATH, metavar="MODEL")
 @json_option
 @pass_session
 def workflow(session: Session, path: str, as_json: bool) -> None:
@@ -117,7 +118,7 @@ def workflow(session: Session, path: str, as_json: bool) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="MODEL[:REF]")
+@click.argument("path", type=PATH, metavar="MODEL[:REF]")
 @json_option
 @pass_session
 def evaluation(session: Session, path: str, as_json: bool) -> None:
@@ -131,7 +132,7 @@ def evaluation(session: Session, path: str, as_json: bool) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path", required=False)
+@click.argument("path", type=PATH, required=False)
 @click.option("--branch", "what", flag_value="branch", help="List the asset's branches.")
 @click.option("--tag", "what", flag_value="tag", help="List the asset's tags.")
 @click.option("--commit", "what", flag_value="commit", help="List the commits of the history.")

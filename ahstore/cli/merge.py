@@ -7,11 +7,12 @@ import click
 from ahstore.cli.arguments import expect_option, json_option
 from ahstore.cli.emit import emit_json
 from ahstore.cli.lazy import Verb
+from ahstore.cli.paths import PATH
 from ahstore.cli.session import Session, pass_session
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="ASSET:SOURCE")
+@click.argument("path", type=PATH, metavar="ASSET:SOURCE")
 @click.option("--into", default="main", metavar="BRANCH", help="The branch to change; main.")
 @click.option("-m", "--message", metavar="MSG", help="The merge commit's message.")
 @click.option(

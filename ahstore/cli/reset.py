@@ -6,11 +6,12 @@ import click
 
 from ahstore.cli.arguments import expect_option
 from ahstore.cli.lazy import Verb
+from ahstore.cli.paths import PATH
 from ahstore.cli.session import Session, pass_session
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="ASSET[:BRANCH]")
+@click.argument("path", type=PATH, metavar="ASSET[:BRANCH]")
 @click.argument("ref")
 @expect_option
 @pass_session

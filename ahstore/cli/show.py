@@ -14,6 +14,7 @@ from ahstore.cli.arguments import json_option
 from ahstore.cli.emit import emit, emit_json
 from ahstore.cli.lazy import FormGroup, Verb
 from ahstore.cli.log import local_time
+from ahstore.cli.paths import PATH
 from ahstore.cli.quantity import age, count, exact_size, short_id
 from ahstore.cli.session import Session, pass_session
 from ahstore.cli.table import block, clean
@@ -76,7 +77,7 @@ def evaluation(session: Session, evaluation_id: str, as_json: bool) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @json_option
 @pass_session
 def by_path(session: Session, path: str, as_json: bool) -> None:

@@ -7,11 +7,12 @@ import click
 from ahstore.cli import listings
 from ahstore.cli.arguments import json_option, rehash_option
 from ahstore.cli.lazy import Verb
+from ahstore.cli.paths import PATH
 from ahstore.cli.session import Session, pass_session
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="ASSET[:REF]")
+@click.argument("path", type=PATH, metavar="ASSET[:REF]")
 @click.argument("local", metavar="LOCAL[:PATH]…", nargs=-1)
 @click.option("-d", "--delete", multiple=True, metavar="PATH", help="An object to delete, or sub/.")
 @rehash_option

@@ -6,12 +6,13 @@ import click
 
 from ahstore.cli.arguments import parse_pairs, run_options
 from ahstore.cli.lazy import Verb
+from ahstore.cli.paths import PATH
 from ahstore.cli.runs import after_start
 from ahstore.cli.session import Session, pass_session
 
 
 @click.command(cls=Verb)
-@click.argument("path", metavar="MODEL")
+@click.argument("path", type=PATH, metavar="MODEL")
 @click.option(
     "-b",
     "--branch",

@@ -6,6 +6,7 @@ import click
 
 from ahstore.cli.arguments import label_options
 from ahstore.cli.lazy import FormGroup, Verb
+from ahstore.cli.paths import PATH
 from ahstore.cli.session import Session, pass_session
 
 FORMS = {
@@ -31,7 +32,7 @@ def change_options(command: click.decorators.FC) -> click.decorators.FC:
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @change_options
 @pass_session
 def folder(
@@ -48,7 +49,7 @@ def folder(
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @change_options
 @pass_session
 def model(
@@ -65,7 +66,7 @@ def model(
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @change_options
 @pass_session
 def dataset(
@@ -82,7 +83,7 @@ def dataset(
 
 
 @click.command(cls=Verb)
-@click.argument("path")
+@click.argument("path", type=PATH)
 @change_options
 @pass_session
 def by_path(

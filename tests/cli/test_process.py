@@ -172,3 +172,26 @@ def test_completion_scripts(process: Ah, shell: str) -> None:
         AH, env={**env, **words}, capture_output=True, text=True, check=True, timeout=60
     )
     assert "merge" in completed.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("ah mer", ["merge"]),
+        ("ah ls m", ["model", "model/llm"]),
+        ("ah create fo", ["folder"]),
+        ("ah show model/llm/", ["model/llm/x"]),
+        ("ah cat model/llm/x:", ["model/llm/x:main", "model/llm/x:t1"]),
+        ("ah cat user/", ["user/model/llm"]),
+        ("ah cat nonsense:", []),
+        ("ah commit --dr", ["--dry-run"]),
+    ],
+)
+def test_what_is_completed(ah: Ah, process: Ah, words: str, completions: list[str]) -> None:
+    for command in ("model/llm", "model/llm/x", "model/llm/x:t1 --tag"):
+        ah("create", *command.split())
+    place = str(len(words.split()) - 1)
+    env = {"_AH_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": place}
+    done = process(env={**os.environ, **env})
+    assert [line.partition(",")[2] for line in done.out.split()] == completions
+    assert done.err == ""
