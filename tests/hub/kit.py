@@ -8,6 +8,7 @@ from ahstore.hub.hub import Hub
 from ahstore.storage.contract import Storage
 from ahstore.storage.faults import FaultyStorage
 from ahstore.storage.recording import RecordingStorage
+from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
 
 
@@ -59,6 +60,8 @@ class Two:
             for asset in hub.list_assets(folder.id):
                 assert hub.get_asset_by_id(asset.id) == asset
                 assert hub.get_asset(folder, asset.name) == asset
+                main = Refs(hub.repo).get(asset.id, "main", "branch")
+                assert hub.repo.read_commit(main.commit).asset == asset.id
                 seen[asset.path] = (asset.id, asset.labels, asset.description)
                 if asset.type == "model":
                     for evaluation in hub.list_evaluations(asset):

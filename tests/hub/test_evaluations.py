@@ -250,6 +250,33 @@ def test_thirty_thousand_are_listed_with_a_few_reads(two: Two) -> None:
     assert len(calls.calls) <= 60
 
 
+def test_those_of_one_commit_are_listed_without_reading_the_rest(two: Two, tmp_path: Path) -> None:
+    model, dataset = assets(two.ann)
+    new = NewEvaluation("main", dataset, "main", {"metric": {"loss": 1.5, "accuracy": 0.5}})
+    sizes = (4000, 700, 4000)
+    commits = []
+    for size in sizes:
+        commits.append(commit(two.ann, model, "main", tmp_path, f"{size} {len(commits)}"))
+        two.ann.create_evaluations(model, [new] * size)
+    hub, calls = two.recorded()
+    hub.list_evaluations(model)
+    everything = calls.carried("read_range")
+    for wanted, size in zip(commits, sizes, strict=True):
+        calls.clear()
+        assert len(hub.list_evaluations(model, commit=wanted)) == size
+        assert calls.count("read_range") <= 20
+        assert calls.carried("read_range") <= everything * size / sum(sizes) + 2**17
+
+
+def test_large_results_are_not_written_again_with_their_neighbours(two: Two) -> None:
+    # In the page they would be: every later evaluation would carry megabytes of old ones.
+    model, dataset = assets(two.ann)
+    two.ann.create_evaluation(model, "main", dataset, "main", {"metric": "x" * 900_000})
+    hub, calls = two.recorded()
+    hub.create_evaluation(model, "main", dataset, "main", {"metric": 1})
+    assert calls.carried("write", "create") <= 16 * 1024
+
+
 def test_one_more_among_thirty_thousand_writes_little(two: Two) -> None:
     model, dataset = assets(two.ann)
     new = NewEvaluation("main", dataset, "main", {"metric": 1})
