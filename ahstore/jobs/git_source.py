@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from ahstore.errors import InvalidInputError, NotFoundError
 
 MAX_URL_LENGTH = 4096
+MIN_SECRET_LENGTH = 4
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
@@ -73,6 +74,16 @@ def parse_git_source(text: str, *, base: str) -> GitSource:
 def strip_userinfo(text: str) -> str:
     """Return ``text`` with the userinfo of every URL in it taken out (messages of git, mostly)."""
     return _URL_IN_TEXT.sub(lambda match: match.group("scheme"), text)
+
+
+def secrets_of(source: GitSource) -> list[str]:
+    """Return the texts that must not be seen anywhere: the secret URL, and the password in it."""
+    if source.secret_url is None:
+        return []
+    parts = urlsplit(source.secret_url)
+    userinfo = parts.netloc.rpartition("@")[0]
+    found = [source.secret_url, userinfo, parts.password, parts.query]
+    return [text for text in found if text and len(text) >= MIN_SECRET_LENGTH]
 
 
 def _parse_url(text: str, scheme: str, shown: str) -> GitSource:

@@ -11,12 +11,14 @@ import codecs
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from ahstore.errors import StorageError
 from ahstore.ids import RunId, parse_entity_id
-from ahstore.storage.contract import Storage
+from ahstore.storage.contract import AlreadyThereError, Storage
 
 MAX_LOG_BYTES = 64 << 20
 SEGMENT_BYTES = 1 << 20
 TAIL_BYTES = 256 << 10
+KEPT_BYTES = 4 << 20
 MAX_LINE_BYTES = 64 << 10
 FIRST_FLUSH_SECONDS = 0.2
 SLOWEST_FLUSH_SECONDS = 15.0
@@ -76,8 +78,11 @@ class LogWriter:
 
     def tick(self) -> None:
         """Publish a segment if it is time; to be called now and then."""
-        if len(self._ready) >= SEGMENT_BYTES or (self._ready and self._clock() >= self._next_flush):
+        if self._ready and (self._clock() >= self._next_flush or self._is_full()):
             self._flush()
+
+    def _is_full(self) -> bool:
+        return SEGMENT_BYTES <= len(self._ready) < KEPT_BYTES
 
     def close(self) -> None:
         """Publish the rest."""
@@ -115,13 +120,22 @@ class LogWriter:
         return data
 
     def _flush(self) -> None:
-        self._storage.create(
-            segment_key(self._folder, self._segments), bytes(self._ready), durable=False
-        )
+        """Publish a segment. What the store does not take now is kept for the next, up to a limit."""
+        key = segment_key(self._folder, self._segments)
+        wait = self._segments * FLUSH_GROWTH_SECONDS
+        try:
+            self._storage.create(key, bytes(self._ready), durable=False)
+        except AlreadyThereError:
+            pass  # This process's own, and only the answer was lost.
+        except StorageError:
+            self._next_flush = self._clock() + SLOWEST_FLUSH_SECONDS
+            if len(self._ready) > KEPT_BYTES:
+                del self._ready[:-KEPT_BYTES]
+            return
         self._ready.clear()
         self._segments += 1
-        wait = min(self._segments * FLUSH_GROWTH_SECONDS, SLOWEST_FLUSH_SECONDS)
-        self._next_flush = self._clock() + max(wait, FIRST_FLUSH_SECONDS)
+        wait = min(max(wait, FIRST_FLUSH_SECONDS), SLOWEST_FLUSH_SECONDS)
+        self._next_flush = self._clock() + wait
 
 
 class LogReader:

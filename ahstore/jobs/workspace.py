@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from ahstore.errors import InvalidInputError, StorageError
 from ahstore.ids import RunId, parse_entity_id
 
+METRICS_NAME = "metric.json"
+
 _MADE_FIRST = ("output", "results", "tmp", "home", "logs")
 
 
@@ -52,6 +54,11 @@ class Workspace:
     def results(self) -> str:
         """What an evaluation leaves: ``<key>.json``."""
         return os.path.join(self.root, "results")
+
+    @property
+    def metrics_file(self) -> str:
+        """Where a run may leave its metrics: an evaluation's result ``metric``."""
+        return os.path.join(self.results, METRICS_NAME)
 
     @property
     def tmp(self) -> str:

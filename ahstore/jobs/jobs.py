@@ -1,0 +1,241 @@
+"""Train and evaluate, and the runs they make: start, list, wait, read the logs, stop, delete."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ahstore.errors import AhError
+from ahstore.hub.hub import Hub
+from ahstore.hub.records import AssetRecord
+from ahstore.ids import RunId, new_entity_id
+from ahstore.jobs.logs import LogReader, delete_log
+from ahstore.jobs.observer import Observer
+from ahstore.jobs.records import RunRecord, RunRecords
+from ahstore.jobs.spawn import Orders, spawn_supervisor
+from ahstore.jobs.submission import GitArguments, Submission, submit_evaluate, submit_train
+from ahstore.jobs.workspace import Workspace
+from ahstore.storage.process import ProcessIdentity
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 1.0
+PAUSE_GROWTH = 1.3
+STOP_SECONDS = 15.0
+
+
+class Jobs:
+    """The runs of a store. Every look at a run settles it if its supervisor has died."""
+
+    def __init__(self, hub: Hub, *, runs_root: str, store_url: str) -> None:
+        """Take the folder for workspaces and the URL by which a supervisor opens the store."""
+        self._hub = hub
+        self._storage = hub.repo.storage
+        self._runs_root = runs_root
+        self._store_url = store_url
+        self._records = RunRecords(hub.repo)
+        self._observer = Observer(hub, self._records)
+
+    def train(
+        self,
+        model: AssetRecord,
+        *,
+        branch: str,
+        dataset: AssetRecord,
+        dataset_ref: str = "main",
+        checkpoint: tuple[AssetRecord, str] | None = None,
+        volume: str | int,
+        git_repo: str,
+        git_revision: str,
+        git_subpath: str = ".",
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> RunRecord:
+        """Start a training and return at once; it goes on without its caller.
+
+        What the code leaves in ``AH_OUTPUT_DIR`` becomes one commit on ``branch``, which is made
+        if it is not there. ``volume`` is in bytes or as ``100Mi``, ``timeout`` in seconds.
+
+        Raises:
+            InvalidInputError: an argument is malformed, or an asset of the wrong kind.
+            NotFoundError: a reference, the repository, its revision, folder or command is not there.
+            UnsupportedError: the store can't be opened by another process, or there is no git.
+            StorageError: the disk fails, or the supervisor can't be started.
+        """
+        submission = submit_train(
+            self._hub,
+            model,
+            branch,
+            dataset=(dataset, dataset_ref),
+            checkpoint=checkpoint,
+            volume=volume,
+            git=GitArguments(git_repo, git_revision, git_subpath),
+            params=params,
+            timeout=timeout,
+        )
+        return self._start(submission)
+
+    def evaluate(
+        self,
+        model: AssetRecord,
+        ref: str,
+        *,
+        dataset: AssetRecord,
+        dataset_ref: str = "main",
+        volume: str | int,
+        git_repo: str,
+        git_revision: str,
+        git_subpath: str = ".",
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> RunRecord:
+        """Start an evaluation and return at once; it goes on without its caller.
+
+        Each ``<key>.json`` that the code leaves in ``AH_RESULTS_DIR`` becomes a result of one
+        evaluation, which stays with the commits that ``ref`` and ``dataset_ref`` mean now. Raises
+        what ``train`` does.
+        """
+        submission = submit_evaluate(
+            self._hub,
+            model,
+            ref,
+            dataset=(dataset, dataset_ref),
+            volume=volume,
+            git=GitArguments(git_repo, git_revision, git_subpath),
+            params=params,
+            timeout=timeout,
+        )
+        return self._start(submission)
+
+    def list(self, model: AssetRecord) -> list[RunRecord]:
+        """Return the runs of a model, newest first."""
+        return [self._observer.look(record) for record in self._records.list(model.id)]
+
+    def get(self, name_or_id: str) -> RunRecord:
+        """Return the run of this name or id, as it is now.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        return self._observer.look(self._records.get_by_name_or_id(name_or_id))
+
+    def wait(self, run: RunRecord, timeout: float | None = None) -> RunRecord:
+        """Return the run's record once it is over, or as it is after ``timeout`` seconds.
+
+        Raises:
+            NotFoundError: the run was deleted.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            record = self._look(run)
+            left = float("inf") if deadline is None else deadline - time.monotonic()
+            if record.is_over or left <= 0:
+                return record
+            time.sleep(min(pause, left))
+            pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
+
+    def logs(self, run: RunRecord, *, follow: bool = False) -> Iterator[str]:
+        """Yield the lines that the run has printed; with ``follow`` as they come, to its end."""
+        reader = LogReader(self._storage, run.id)
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            # Looked at before the log is read: what came before the end is then read too.
+            is_over = not follow or self._look(run).is_over
+            for line in reader.new_lines():
+                pause = FIRST_PAUSE_SECONDS
+                yield line
+            if is_over:
+                yield from reader.rest()
+                return
+            time.sleep(pause)
+            pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
+
+    def stop(self, run: RunRecord) -> RunRecord:
+        """Ask a run to end, and return its record once it has (or after some seconds as it is).
+
+        Nothing of a stopped run is committed. A run that is over, or is committing already, is
+        left as it is.
+
+        Raises:
+            NotFoundError: the run was deleted.
+        """
+
+        def ask(now: RunRecord) -> RunRecord | None:
+            if now.state not in ("Pending", "Running") or now.stop_by is not None:
+                return None
+            return replace(now, stop_by=self._hub.user)
+
+        record = self._look(self._records.change(run, ask))
+        if not record.is_over and record.stop_by is not None:
+            _hurry(record.supervisor)
+        return self.wait(record, STOP_SECONDS)
+
+    def delete(self, run: RunRecord) -> None:
+        """Delete a run's record, its logs and its workspace; what it committed stays.
+
+        Raises:
+            NotFoundError: it is deleted already.
+            ConflictError: it is not over: stop it first.
+        """
+        record = self._look(run)
+        self._records.delete(record)
+        delete_log(self._storage, record.id)
+        if record.supervisor.is_here():
+            Workspace(record.workspace).remove()
+
+    def _look(self, run: RunRecord) -> RunRecord:
+        return self._observer.look(self._records.get(run.spec.model, run.id))
+
+    def _start(self, submission: Submission) -> RunRecord:
+        """Record the run with a supervisor that waits, then send it off (see ``spawn.py``)."""
+        spec = submission.spec
+        run = RunId(new_entity_id())
+        workspace = Workspace.of(self._runs_root, run)
+        workspace.create()
+        try:
+            with spawn_supervisor(run, workspace) as supervisor:
+                record = self._records.create(
+                    RunRecord(
+                        id=run,
+                        name=self._records.reserve_name(spec.model, run),
+                        by=self._hub.user,
+                        spec=spec,
+                        state="Pending",
+                        supervisor=supervisor.identity,
+                        workspace=workspace.root,
+                        created=self._storage.now(),
+                    )
+                )
+                supervisor.send(
+                    Orders(
+                        store_url=self._store_url,
+                        cache_root=self._hub.repo.cache_root,
+                        user=self._hub.user,
+                        model=spec.model,
+                        secret_url=submission.source.secret_url,
+                    )
+                )
+        except BaseException:
+            # A record that was written all the same is settled by the first look at it.
+            workspace.remove()
+            raise
+        return record
+
+
+def _hurry(supervisor: ProcessIdentity) -> None:
+    """Have a supervisor on this machine look at its run's record at once."""
+    if not supervisor.is_here():
+        return
+    with contextlib.suppress(AhError, OSError):
+        # The descriptor holds on to the process: its number can't become another's meanwhile.
+        descriptor = os.pidfd_open(supervisor.pid)
+        try:
+            if supervisor.is_alive():
+                signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        finally:
+            os.close(descriptor)

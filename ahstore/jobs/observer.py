@@ -1,0 +1,131 @@
+"""Looking at a run: what its record says, and whether that can still be true.
+
+A supervisor may die at any moment. Whoever looks at its run then settles it, in this order: what
+the run left running on this machine is ended; a commit that is on its branch makes it Succeeded;
+else Failed is written first and the branch fenced after, so that a supervisor which was merely
+paused finds its swap refused and its run over (docs/format/runs.md, "When a supervisor dies").
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ahstore.hub.assets import evaluations_cell
+from ahstore.hub.hub import Hub
+from ahstore.ids import EvaluationId
+from ahstore.jobs.heartbeat import is_silent
+from ahstore.jobs.processes import end_leftovers
+from ahstore.jobs.records import RunRecord, RunRecords
+from ahstore.storage.lease_record import SILENCE_SECONDS
+from ahstore.versions.refs import Refs, ref_cell
+
+_PHASES = {
+    "Pending": "before the run began",
+    "Running": "while the run was under way",
+    "Committing": "while it committed what the run had made; nothing was committed",
+}
+_CLOCK_TOLERANCE_SECONDS = 3600.0
+
+
+class Observer:
+    """Looks at runs and settles those whose supervisor is dead."""
+
+    def __init__(
+        self, hub: Hub, records: RunRecords, *, silence_seconds: float = SILENCE_SECONDS
+    ) -> None:
+        self._hub = hub
+        self._repo = hub.repo
+        self._records = records
+        self._silence_seconds = silence_seconds
+
+    def look(self, record: RunRecord) -> RunRecord:
+        """Return the run's record as it is, after settling what a dead supervisor left open."""
+        if record.is_over:
+            return self._fence(record) if record.fence_due else record
+        cause = self._cause_of_death(record)
+        if cause is None:
+            return record
+        # It may have ended well between the reading of the record and the look at the process.
+        record = self._records.get(record.spec.model, record.id)
+        if record.is_over:
+            return self.look(record)
+        return self._bury(record, cause)
+
+    def is_published(self, record: RunRecord) -> bool:
+        """Tell whether what the run committed, or was about to commit, is where it belongs."""
+        if record.spec.type == "train":
+            return self._branch_had(record)
+        return record.evaluation is not None and self._has_evaluation(record, record.evaluation)
+
+    def _cause_of_death(self, record: RunRecord) -> str | None:
+        if record.supervisor.is_here():
+            return None if record.supervisor.is_alive() else "its supervisor died"
+        silent = is_silent(
+            self._repo.storage, record.id, record.written, silence_seconds=self._silence_seconds
+        )
+        return "nothing more was heard from its supervisor on another machine" if silent else None
+
+    def _bury(self, record: RunRecord, cause: str) -> RunRecord:
+        if record.supervisor.is_here():
+            end_leftovers(record.id)
+        if record.state == "Committing" and self.is_published(record):
+            return self._records.change(record, self._succeeded)
+
+        def declare(now: RunRecord) -> RunRecord | None:
+            if now.is_over:
+                return None
+            return replace(
+                now,
+                state="Failed",
+                reason=f"{cause} {_PHASES[now.state]}",
+                ended=self._repo.storage.now(),
+                fence_due=now.state == "Committing",
+            )
+
+        return self.look(self._records.change(record, declare))
+
+    def _fence(self, record: RunRecord) -> RunRecord:
+        """Fence where a paused supervisor would publish, then look once more whether it had."""
+        if record.spec.type == "train":
+            assert record.spec.branch is not None
+            self._repo.cells.fence(ref_cell(record.spec.model, record.spec.branch))
+        else:
+            self._repo.cells.fence(evaluations_cell(record.spec.model))
+        published = self.is_published(record)
+
+        def finish(now: RunRecord) -> RunRecord | None:
+            if not now.fence_due:
+                return None
+            if published:
+                return self._succeeded(now)
+            return replace(now, fence_due=False, commit=None, evaluation=None)
+
+        return self._records.change(record, finish)
+
+    def _succeeded(self, now: RunRecord) -> RunRecord | None:
+        if now.state in ("Succeeded", "Stopped"):
+            return None
+        return replace(
+            now,
+            state="Succeeded",
+            reason=None,
+            fence_due=False,
+            ended=now.ended if now.ended is not None else self._repo.storage.now(),
+        )
+
+    def _branch_had(self, record: RunRecord) -> bool:
+        """Tell whether the branch ever pointed to the run's commit, moved on or not since."""
+        if record.commit is None or record.spec.branch is None:
+            return False
+        oldest = record.created - _CLOCK_TOLERANCE_SECONDS
+        for ref in Refs(self._repo).history(record.spec.model, record.spec.branch):
+            if ref.commit == record.commit:
+                return True
+            if ref.time < oldest:
+                return False
+        return False
+
+    def _has_evaluation(self, record: RunRecord, evaluation: EvaluationId) -> bool:
+        commit = record.spec.checkpoint.commit if record.spec.checkpoint else None
+        found = self._hub.list_evaluations(record.spec.model, commit=commit)
+        return any(item.id == evaluation for item in found)

@@ -1,0 +1,146 @@
+"""Publishing what a run made: one commit of a training's outputs, one record of an evaluation.
+
+Write order: docs/format/runs.md, "Publishing". Before each attempt the run's record is swapped to
+``Committing`` with the id that is about to be published; that swap fails for a run that was
+declared over, and the id lets others tell, after a death at any point, what became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ahstore.errors import AhError, InvalidInputError, RunFailedError
+from ahstore.hub.evaluations import NewEvaluation
+from ahstore.hub.hub import Hub
+from ahstore.ids import CommitId, EvaluationId
+from ahstore.jobs.command import program_name
+from ahstore.jobs.metadata import METADATA_NAME, encode_metadata
+from ahstore.jobs.outputs import explain, has_files, read_json, read_results
+from ahstore.jobs.records import RunRecord, RunRecords
+from ahstore.jobs.watch import check_goes_on
+from ahstore.jobs.workspace import METRICS_NAME, Workspace
+from ahstore.versions.commits import MAIN, commit_tree
+from ahstore.versions.refs import Refs
+
+
+class Publication:
+    """The last step of a run, by its supervisor."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        records: RunRecords,
+        record: RunRecord,
+        workspace: Workspace,
+        *,
+        command: Sequence[str],
+        started: float,
+        on_phase: Callable[[str], None],
+    ) -> None:
+        self._hub = hub
+        self._records = records
+        self._record = record
+        self._spec = record.spec
+        self._workspace = workspace
+        self._command = tuple(command)
+        self._started = started
+        self._on_phase = on_phase
+
+    def publish(self) -> RunRecord:
+        """Publish and return the run's record, which says what was published.
+
+        Raises:
+            RunFailedError: the code left nothing, or something that can't be kept.
+            StopRequestedError, RunOverError: nothing may be published for the run any more.
+            OutcomeUnknownError: it may have been published.
+        """
+        if self._spec.type == "train":
+            self._commit_outputs()
+        else:
+            self._record_results()
+        self._on_phase("committed")
+        return self._record
+
+    def _commit_outputs(self) -> None:
+        spec, output = self._spec, self._workspace.output
+        assert spec.branch is not None
+        if not has_files(output):
+            raise RunFailedError(f"{program_name(self._command)} wrote nothing to AH_OUTPUT_DIR")
+        metadata = encode_metadata(
+            spec,
+            run=self._record.id,
+            name=self._record.name,
+            by=self._record.by,
+            command=self._command,
+            started=self._started,
+            ended=self._hub.repo.storage.now(),
+            metrics=self._metrics(),
+        )
+        try:
+            made = commit_tree(
+                self._hub.repo,
+                spec.model,
+                spec.branch,
+                message=self._message(),
+                committer=self._record.by,
+                # A colon at the end: everything before it is the local path, colons in it or not.
+                add=[f"{output}/*:"],
+                extra={METADATA_NAME: metadata},
+                base=self._base(),
+                metadata={"run": self._record.id, "run_name": self._record.name},
+                guard=lambda commit: self._enter(commit=commit),
+            )
+        except InvalidInputError as error:
+            raise RunFailedError(explain(error, output)) from error
+        if made is None:
+            raise RunFailedError(f"the outputs are what branch {spec.branch} holds already")
+
+    def _record_results(self) -> None:
+        spec = self._spec
+        assert spec.checkpoint is not None
+        results = read_results(self._workspace.results, program_name(self._command))
+        new = NewEvaluation(
+            spec.checkpoint.ref,
+            spec.dataset.asset,
+            spec.dataset.ref,
+            results,
+            self._record.id,
+            model_commit=spec.checkpoint.commit,
+            dataset_commit=spec.dataset.commit,
+        )
+        self._hub.create_evaluations(
+            spec.model, [new], guard=lambda ids: self._enter(evaluation=ids[0])
+        )
+
+    def _enter(
+        self, *, commit: CommitId | None = None, evaluation: EvaluationId | None = None
+    ) -> None:
+        """Swap the record to Committing: the guard before each attempt to publish."""
+
+        def edit(now: RunRecord) -> RunRecord:
+            check_goes_on(now, self._record)
+            return replace(now, state="Committing", commit=commit, evaluation=evaluation)
+
+        self._on_phase("before-committing")
+        self._record = self._records.change(self._record, edit)
+        self._on_phase("committing")
+
+    def _base(self) -> CommitId | None:
+        """Return the parent for a branch that is new: the checkpoint if it is this model's."""
+        checkpoint = self._spec.checkpoint
+        if checkpoint is not None and checkpoint.asset == self._spec.model:
+            return checkpoint.commit
+        main = Refs(self._hub.repo).find(self._spec.model, MAIN)
+        return None if main is None else main.commit
+
+    def _message(self) -> str:
+        code, dataset = self._spec.code, self._spec.dataset
+        return f"Train on {dataset} with {code.repo} at {code.commit[:8]} ({self._record.name})"
+
+    def _metrics(self) -> object:
+        """Return what a training left in ``AH_METRICS_FILE``; it is no reason to fail."""
+        try:
+            return read_json(self._workspace.results, METRICS_NAME)
+        except AhError:
+            return None

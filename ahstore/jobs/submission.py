@@ -1,0 +1,187 @@
+"""From what a user asks for to a complete spec: everything is checked before anything is recorded.
+
+References are resolved to commits here, revisions to commits of their repository, and, where the
+repository is at hand, the folder and the command in it are looked up, so that most mistakes are
+told to the user at once and not by a failed run.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ahstore.errors import InvalidInputError, UnsupportedError
+from ahstore.hub.hub import Hub
+from ahstore.hub.records import AssetRecord
+from ahstore.hub.sizes import parse_size
+from ahstore.jobs.command import choose_command
+from ahstore.jobs.environment import caller_environment
+from ahstore.jobs.git import Git, check_revision
+from ahstore.jobs.git_source import GitSource, parse_git_source
+from ahstore.jobs.spec import (
+    CodeVersion,
+    PinnedVersion,
+    RunSpec,
+    RunType,
+    check_subpath,
+    check_volume,
+    params_to_json,
+)
+from ahstore.names import check_name
+from ahstore.versions.refs import Refs
+from ahstore.versions.resolve import resolve
+
+
+@dataclass(frozen=True, slots=True)
+class GitArguments:
+    """The code as the user names it."""
+
+    repo: str
+    revision: str
+    subpath: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A run that may be started: its spec, and the source with the secrets its URL may hold."""
+
+    spec: RunSpec
+    source: GitSource
+
+
+def submit_train(
+    hub: Hub,
+    model: AssetRecord,
+    branch: str,
+    *,
+    dataset: tuple[AssetRecord, str],
+    checkpoint: tuple[AssetRecord, str] | None,
+    volume: str | int,
+    git: GitArguments,
+    params: Mapping[str, Any] | None,
+    timeout: float | None,
+) -> Submission:
+    """Return a training that may be started.
+
+    Raises:
+        InvalidInputError: an argument is malformed, or an asset of the wrong kind.
+        NotFoundError: a reference, the repository, the revision, the folder or the command.
+    """
+    check_name(branch, what="branch name")
+    taken = Refs(hub.repo).find(model.id, branch)
+    if taken is not None and taken.kind != "branch":
+        raise InvalidInputError(f"{branch!r} is a tag; a training commits to a branch", name=branch)
+    return _submit(
+        hub,
+        "train",
+        model,
+        branch=branch,
+        dataset=dataset,
+        checkpoint=checkpoint,
+        volume=volume,
+        git=git,
+        params=params,
+        timeout=timeout,
+    )
+
+
+def submit_evaluate(
+    hub: Hub,
+    model: AssetRecord,
+    ref: str,
+    *,
+    dataset: tuple[AssetRecord, str],
+    volume: str | int,
+    git: GitArguments,
+    params: Mapping[str, Any] | None,
+    timeout: float | None,
+) -> Submission:
+    """Return an evaluation that may be started; raises what ``submit_train`` does."""
+    return _submit(
+        hub,
+        "evaluate",
+        model,
+        branch=None,
+        dataset=dataset,
+        checkpoint=(model, ref),
+        volume=volume,
+        git=git,
+        params=params,
+        timeout=timeout,
+    )
+
+
+def _submit(
+    hub: Hub,
+    kind: RunType,
+    model: AssetRecord,
+    *,
+    branch: str | None,
+    dataset: tuple[AssetRecord, str],
+    checkpoint: tuple[AssetRecord, str] | None,
+    volume: str | int,
+    git: GitArguments,
+    params: Mapping[str, Any] | None,
+    timeout: float | None,
+) -> Submission:
+    if not hub.repo.storage.capabilities.shared_writers:
+        raise UnsupportedError(
+            f"runs need a store that other processes can open; {hub.repo.url} is none"
+        )
+    _check_type(model, "model")
+    size = check_volume(parse_size(volume) if isinstance(volume, str) else volume)
+    params_to_json(params or {})
+    _check_timeout(timeout)
+    pinned_dataset = _pin(hub, *dataset, type_="dataset")
+    pinned_checkpoint = None if checkpoint is None else _pin(hub, *checkpoint, type_="model")
+    source, code = _find_code(kind, git)
+    spec = RunSpec(
+        type=kind,
+        model=model.id,
+        model_path=model.path,
+        branch=branch,
+        dataset=pinned_dataset,
+        checkpoint=pinned_checkpoint,
+        code=code,
+        volume=size,
+        params=dict(params or {}),
+        timeout=timeout,
+    )
+    return Submission(spec, source)
+
+
+def _pin(hub: Hub, asset: AssetRecord, ref: str, *, type_: str) -> PinnedVersion:
+    _check_type(asset, type_)
+    return PinnedVersion(asset.id, asset.path, ref, resolve(hub.repo, asset.id, ref).commit)
+
+
+def _check_type(asset: AssetRecord, type_: str) -> None:
+    if asset.type != type_:
+        raise InvalidInputError(f"{asset.path} is a {asset.type}, a {type_} is needed")
+
+
+def _check_timeout(timeout: float | None) -> None:
+    if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
+        raise InvalidInputError(f"a timeout of {timeout} seconds can't be: give more than 0")
+
+
+def _find_code(kind: RunType, arguments: GitArguments) -> tuple[GitSource, CodeVersion]:
+    subpath = check_subpath(arguments.subpath)
+    revision = check_revision(arguments.revision)
+    source = parse_git_source(arguments.repo, base=os.getcwd())
+    git = Git(caller_environment())
+    if source.is_local:
+        with git.mirror(source) as mirror:
+            commit = mirror.resolve(revision)
+            prefix = "" if subpath == "." else f"{subpath}/"
+            choose_command(
+                kind,
+                mirror.names(commit, subpath),
+                lambda name: mirror.read(commit, prefix + name),
+            )
+    else:
+        commit = git.resolve(source, revision)
+    return source, CodeVersion(source.url, revision, commit, subpath)

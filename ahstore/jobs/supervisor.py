@@ -1,0 +1,36 @@
+"""The process that carries out one run: ``python -m ahstore.jobs.supervisor RUN``.
+
+This is only its beginning, which must be quick: fork off, say who it is, wait for orders
+(``spawn.py``). The work is done by ``supervision.py``, loaded while the caller writes the record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from ahstore.storage.process import ProcessIdentity
+
+
+def main() -> None:
+    """Become a supervisor of its own session, without a terminal, and carry out the orders."""
+    if os.fork():
+        os._exit(0)
+    run = sys.argv[1]
+    os.write(1, json.dumps(ProcessIdentity.current().to_value()).encode() + b"\n")
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1)
+
+    from ahstore.jobs.supervision import carry_out  # start-up: the caller waits for the above
+
+    with os.fdopen(0, "rb", closefd=False) as orders:
+        text = orders.read().decode()
+    os.dup2(null, 0)
+    os.close(null)
+    if text:
+        carry_out(run, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ahstore.hub.hub import Hub
+from ahstore.hub.records import AssetRecord
+from ahstore.ids import CommitId
+from ahstore.jobs.jobs import Jobs
+from ahstore.jobs.records import RunRecord
+from ahstore.versions.checkout import open_object
+from ahstore.versions.commits import commit_files
+from ahstore.versions.refs import Refs
+from ahstore.versions.repository import Repository
+from tests.jobs.repositories import make_repository
+
+WAIT_SECONDS = 60.0
+
+
+@dataclass
+class House:
+    """A store with a dataset and a model, and what tests do with its runs."""
+
+    root: Path
+    repo: Repository
+    hub: Hub
+    jobs: Jobs
+    model: AssetRecord
+    dataset: AssetRecord
+    code: Path
+    count: int = 0
+
+    def make_code(self, files: dict[str, str]) -> Path:
+        self.count += 1
+        self.code = self.root / f"code{self.count}"
+        make_repository(self.code, files)
+        return self.code
+
+    def train(self, train_py: str | None = None, **options: Any) -> RunRecord:
+        if train_py is not None:
+            self.make_code({"train.py": train_py})
+        arguments: dict[str, Any] = {
+            "branch": "b",
+            "dataset": self.dataset,
+            "volume": "16Mi",
+            "git_repo": str(self.code),
+            "git_revision": "master",
+        }
+        return self.jobs.train(self.model, **{**arguments, **options})
+
+    def evaluate(self, evaluate_py: str, ref: str = "main", **options: Any) -> RunRecord:
+        self.make_code({"evaluate.py": evaluate_py})
+        arguments: dict[str, Any] = {
+            "dataset": self.dataset,
+            "volume": "16Mi",
+            "git_repo": str(self.code),
+            "git_revision": "master",
+        }
+        return self.jobs.evaluate(self.model, ref, **{**arguments, **options})
+
+    def wait(self, run: RunRecord) -> RunRecord:
+        record = self.jobs.wait(run, WAIT_SECONDS)
+        assert record.is_over, (record, list(self.jobs.logs(run)), supervisor_log(record))
+        return record
+
+    def wait_for(self, run: RunRecord, path: Path) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not path.exists():
+            record = self.jobs.get(run.name)
+            assert not record.is_over, (record, list(self.jobs.logs(run)))
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def log(self, run: RunRecord) -> str:
+        return "\n".join(self.jobs.logs(run))
+
+    def head(self, branch: str) -> CommitId | None:
+        ref = Refs(self.repo).find(self.model.id, branch)
+        return None if ref is None else ref.commit
+
+    def files(self, commit: CommitId) -> dict[str, bytes]:
+        tree = self.repo.tree(self.repo.read_commit(commit).tree)
+        found = {}
+        for row in tree.scan():
+            with open_object(self.repo, commit, row[0]) as file:
+                found[row[0]] = file.read()
+        return found
+
+
+def supervisor_log(record: RunRecord) -> str:
+    path = Path(record.workspace, "logs", "supervisor.log")
+    return path.read_text() if path.exists() else "(no supervisor.log)"
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    url = f"file://{tmp_path}/store"
+    repo = Repository.open(url, create=True, cache_root=str(tmp_path / "cache"))
+    hub = Hub(repo, "user")
+    model_folder = hub.create_folder("model", "image-classification")
+    dataset_folder = hub.create_folder("dataset", "image-classification")
+    model = hub.create_asset(model_folder.id, "mnist-cnn-keras")
+    dataset = hub.create_asset(dataset_folder.id, "mnist")
+    data = tmp_path / "data"
+    (data / "train").mkdir(parents=True)
+    (data / "train" / "images").write_bytes(b"images")
+    (data / "labels").write_bytes(b"labels")
+    commit_files(repo, dataset.id, "main", message="data", committer="user", add=[f"{data}/*"])
+    jobs = Jobs(hub, runs_root=str(tmp_path / "runs"), store_url=url)
+    code = tmp_path / "code"
+    yield House(tmp_path, repo, hub, jobs, model, dataset, code)
+    repo.close()
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    def wait(condition: Callable[[], bool], seconds: float = 10) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    return wait
