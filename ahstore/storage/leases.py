@@ -274,10 +274,14 @@ def revoke(cells: Cells, lease: LeaseId) -> LeaseRecord | None:
         if record is None or record.status is not LeaseStatus.ACTIVE:
             return record
         try:
-            revoked = replace(record, status=LeaseStatus.REVOKED)
-            return _append(cells, revoked, expected=record.number)
+            wanted = replace(record, status=LeaseStatus.REVOKED)
+            revoked = _append(cells, wanted, expected=record.number)
         except CellConflictError:
             continue
+        if _is_there(cells, lease, record.number):
+            return revoked
+        remove_record(cells, lease, revoked.number)  # won a number that an end had freed again
+        return None
     raise ConflictError(f"lease {lease} changes too fast to be revoked", lease=lease)
 
 

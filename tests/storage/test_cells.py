@@ -344,3 +344,26 @@ def test_others_versions_are_seen(tmp_path: Path) -> None:
         for _ in range(count):
             version = other.swap(CELL, version.number, {})
         assert mine.read(CELL) == version
+
+
+def test_catching_up_with_many_versions_looks_at_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = LocalStorage(tmp_path, create=True)
+    folder = tmp_path / CELL.folder
+    folder.mkdir(parents=True)
+    for number in range(1000):
+        (folder / version_name(number)).touch()
+    looks: list[str] = []
+    real = storage.exists
+
+    def exists(key: str) -> bool:
+        looks.append(key)
+        return real(key)
+
+    monkeypatch.setattr(storage, "exists", exists)
+    assert storage.newest_version(CELL.folder, at_least=0) == 999
+    assert len(looks) <= 20
+    looks.clear()
+    assert storage.newest_version(CELL.folder, at_least=999) == 999
+    assert len(looks) == 1
