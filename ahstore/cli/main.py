@@ -14,6 +14,7 @@ from ahstore._version import __version__
 from ahstore.cli import exit_codes
 from ahstore.cli.lazy import LazyGroup, ReaderGoneError, quiet_option, store_option
 from ahstore.cli.session import Session
+from ahstore.cli.table import clean
 from ahstore.errors import AhError
 
 PROGRAM_NAMES = ("ah", "ahstore")
@@ -136,5 +137,7 @@ def _usage(error: click.UsageError) -> int:
 
 
 def _say(message: str, status: int) -> int:
-    sys.stderr.write(f"AH ERROR: {message}\n")
+    # Messages quote what comes from outside; it must not drive the terminal.
+    lines = [clean(line) for line in message.splitlines()]
+    sys.stderr.write("AH ERROR: " + "\n".join(lines) + "\n")
     return status

@@ -10,6 +10,7 @@ from ahstore.cli import exit_codes
 from ahstore.cli.emit import emit_json
 from ahstore.cli.quantity import short_id
 from ahstore.cli.session import Session
+from ahstore.cli.table import first_line
 from ahstore.errors import RunFailedError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def wait_for(session: Session, run: Run, *, timeout: float | None, as_json: bool
     if run.status not in ENDED:
         raise RunFailedError(f"run {run.name} is not done after {timeout:g} seconds: {run.status}")
     if run.status != "Succeeded":
-        reason = f": {run.reason}" if run.reason else ""
+        reason = f": {first_line(run.reason)}" if run.reason else ""
         raise RunFailedError(
             f"run {run.name} {run.status.lower()}{reason} (see 'ah logs {run.name}')", name=run.name
         )

@@ -49,6 +49,8 @@ def workflow(session: Session, name: str, as_json: bool) -> None:
         emit_json(record)
         return
     fields: Fields = dict(listings.workflow_fields(record, session.now))
+    if record["reason"]:
+        fields["REASON"] = [clean(line) for line in record["reason"].splitlines()]
     fields["GIT_COMMIT"] = record["git_commit"]
     fields["DATASET_COMMIT"] = record["dataset_commit"]
     for key in ("checkpoint_commit", "commit", "evaluation"):

@@ -70,9 +70,11 @@ class Run:
         return self._core.jobs.logs(self.record, follow=follow)
 
     def stop(self) -> Run:
-        """Ask the run to stop, and return it; nothing of it is committed."""
-        self.record = self._core.jobs.stop(self.record)
-        self._core.notify(f"Stopping run {self.name}")
+        """Ask the run to stop, wait some seconds for it, and return it; nothing is committed."""
+        if not self.refresh().record.is_over:
+            self._core.notify(f"Stopping run {self.name}")
+            self.record = self._core.jobs.stop(self.record)
+        self._core.notify(f"Run {self.name} is {self.status.lower()}")
         return self
 
     def delete(self) -> None:

@@ -34,18 +34,21 @@ Ah = Callable[..., Result]
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home and working folder of a user called ``user``; the store is ``home/store``."""
+    move_in(tmp_path, monkeypatch)
+    return tmp_path
+
+
+def move_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("XDG_", "AH_")):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("AH_USER", "user")
-    monkeypatch.setenv("AH_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("AH_STORE", str(home / "store"))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    return tmp_path
+    (home / "work").mkdir()
+    monkeypatch.chdir(home / "work")
 
 
 @pytest.fixture
@@ -81,22 +84,25 @@ def process(home: Path) -> Ah:
 
 
 @pytest.fixture
-def digits(ah: Ah, home: Path) -> Ah:
+def digits(ah: Ah) -> Ah:
     """``ah``, with a model ``img/net`` and a dataset ``img/digits`` that has two objects."""
+    fill()
+    return ah
+
+
+def fill() -> None:
     for command in (
         "folder model/img",
         "model img/net",
         "folder dataset/img",
         "dataset img/digits",
     ):
-        assert ah("create", *command.split()).code == 0
+        assert main(["-q", "create", *command.split()]) == 0
     Path("a.txt").write_text("one\n")
     Path("sub").mkdir()
     Path("sub/b.txt").write_text("three\n")
-    assert (
-        ah("commit", "dataset/img/digits", "-m", "Add digits", "-a", "a.txt", "-a", "sub").code == 0
-    )
-    return ah
+    commit = ["commit", "dataset/img/digits", "-m", "Add digits", "-a", "a.txt", "-a", "sub"]
+    assert main(["-q", *commit]) == 0
 
 
 def content_of(store: Path) -> dict[str, str]:

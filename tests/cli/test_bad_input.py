@@ -1,10 +1,12 @@
 """What is malformed is refused in one line that names it, and the store is as it was before."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Ah, content_of
+from ahstore.cli.main import main
+from tests.cli.conftest import Ah, content_of, fill, move_in
 
 RUN = "-d img/digits -v 1Mi -r . -i main"
 USAGE = [
@@ -131,28 +133,41 @@ FAILED = [
 ]
 
 
-def refused(ah: Ah, home: Path, command: str, code: int) -> None:
-    ah("create", "tag", "img/digits:TAG", "--source", "main")
-    before = content_of(home / "store")
-    result = ah(*command.split(" "))
-    assert result.code == code, result.err
-    assert result.out == ""
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A store that all refusals share, since none of them may change it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        home = tmp_path_factory.mktemp("home")
+        move_in(home, monkeypatch)
+        fill()
+        assert main(["-q", "create", "tag", "img/digits:TAG", "--source", "main"]) == 0
+        yield home / "store"
+
+
+def refused(store: Path, capfd: pytest.CaptureFixture[str], command: str, code: int) -> None:
+    before = content_of(store)
+    capfd.readouterr()
+    assert main(command.split(" ")) == code
+    out, err = capfd.readouterr()
+    assert out == ""
     # One message, whatever was said before; help for who gave no arguments at all.
-    if not result.err.startswith("Usage: "):
-        assert result.err.count("AH ERROR: ") == 1
-        assert "Traceback" not in result.err
-        assert "bug" not in result.err
-    assert content_of(home / "store") == before
+    if not err.startswith("Usage: "):
+        assert err.count("AH ERROR: ") == 1
+        assert "Traceback" not in err
+        assert "bug" not in err
+    assert content_of(store) == before
 
 
 @pytest.mark.parametrize("command", USAGE)
-def test_wrong_usage(digits: Ah, home: Path, command: str) -> None:
-    refused(digits, home, command, 2)
+def test_wrong_usage(unchanged: Path, capfd: pytest.CaptureFixture[str], command: str) -> None:
+    refused(unchanged, capfd, command, 2)
 
 
 @pytest.mark.parametrize("command", FAILED)
-def test_what_is_not_there_or_there_already(digits: Ah, home: Path, command: str) -> None:
-    refused(digits, home, command, 1)
+def test_what_is_not_there_or_there_already(
+    unchanged: Path, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    refused(unchanged, capfd, command, 1)
 
 
 def test_a_size_is_refused_with_advice(digits: Ah) -> None:

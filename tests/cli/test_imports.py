@@ -34,6 +34,7 @@ def test_help_brings_in_click_and_the_table_of_commands_only() -> None:
         "ahstore.cli.lazy",
         "ahstore.cli.main",
         "ahstore.cli.session",
+        "ahstore.cli.table",
         "ahstore.errors",
     }
     assert not modules & HEAVY

@@ -1,0 +1,146 @@
+"""Training and evaluation from the command line, with code of a local git repository."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ah
+
+TRAIN = """
+import os, pathlib
+print("training with", os.environ["AH_PARAMS"])
+data = pathlib.Path(os.environ["AH_DATASET_DIR"], "a.txt").read_bytes()
+pathlib.Path(os.environ["AH_OUTPUT_DIR"], "model_state_dict.pt").write_bytes(data * 10)
+"""
+EVALUATE = """
+import os, pathlib
+metric = '{"loss": 1.473171865940094, "accuracy": 0.9883}'
+pathlib.Path(os.environ["AH_RESULTS_DIR"], "metric.json").write_text(metric)
+"""
+FAIL = "import sys; print('before'); sys.exit('no \\x1b[31mluck')"
+
+
+@pytest.fixture
+def repo(home: Path) -> Path:
+    folder = home / "repo"
+    for name, files in (
+        ("mnist", {"train.py": TRAIN, "evaluate.py": EVALUATE}),
+        ("bad", {"train.py": FAIL, "evaluate.py": "import time; time.sleep(600)"}),
+        ("idle", {"train.py": "pass"}),
+    ):
+        (folder / name).mkdir(parents=True)
+        for file, text in files.items():
+            (folder / name / file).write_text(text)
+    git = ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for command in (["init", "-q", "-b", "master"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *command], check=True)
+    return folder
+
+
+def arguments(repo: Path, subpath: str) -> list[str]:
+    return [
+        "-d", "img/digits", "-v", "100Mi", "-r", str(repo), "-i", "master", "-s", subpath,
+    ]  # fmt: skip
+
+
+def test_train_continue_and_evaluate(digits: Ah, repo: Path) -> None:
+    started = digits("train", "img/net", "-b", "epoch-5", *arguments(repo, "mnist"), "-p", "lr=0.1")
+    assert (started.code, started.out) == (0, "")
+    assert started.err == (
+        f"AH INFO: Training with codes {repo} and dataset digits\n"
+        "AH INFO: Generated model files will be saved to branch epoch-5 of Model net\n"
+    )
+    lines = digits("ls", "workflow", "img/net").lines
+    assert [line.split()[0] for line in lines] == [
+        "ID:", "TYPE:", "NAME:", "GIT_REPO:", "GIT_REVISION:", "GIT_SUBPATH:", "DATASET:",
+        "TARGET_BRANCH:", "STATUS:", "STARTED:",
+    ]  # fmt: skip
+    assert "DATASET:        user/dataset/img/digits:main" in lines
+    name = lines[2].split()[1]
+    waited = digits("wait", name)
+    assert waited.code == 0
+    assert "succeeded: commit " in waited.err
+    assert 'training with {"lr": 0.1}' in digits("logs", name).lines
+    objects = digits("ls", "object", "model/img/net:epoch-5").lines
+    assert [line.split()[0] for line in objects] == [
+        "PATH", "asset-hub.metadata", "model_state_dict.pt",
+    ]  # fmt: skip
+
+    first = json.loads(digits("log", "img/net:epoch-5", "--json").out)[0]["id"]
+    again = digits(
+        "train", "img/net", "-b", "epoch-10", *arguments(repo, "mnist"), "-c", "img/net:epoch-5",
+        "--wait",
+    )  # fmt: skip
+    assert again.err.splitlines()[0] == (
+        f"AH INFO: Continue training commit {first[:8]} with codes {repo} and dataset digits"
+    )
+    assert json.loads(digits("log", "img/net:epoch-10", "--json").out)[0]["parents"] == [first]
+
+    done = digits("evaluate", "img/net:epoch-5", *arguments(repo, "mnist"), "--wait", "--json")
+    assert done.err.splitlines()[0] == (
+        f"AH INFO: Evaluating commit {first[:8]} of Model net with codes {repo} and dataset digits"
+    )
+    run = json.loads(done.out)
+    assert (run["status"], run["type"], run["branch"]) == ("Succeeded", "evaluate", None)
+    (record,) = json.loads(digits("ls", "evaluation", "img/net:epoch-5", "--json").out)
+    assert record["id"] == run["evaluation"]
+    assert record["modelRef"] == "user/model/img/net:epoch-5"
+    assert record["results"] == {"metric": '{"loss": 1.473171865940094, "accuracy": 0.9883}'}
+    types = [
+        entry["type"] for entry in json.loads(digits("ls", "workflow", "img/net", "--json").out)
+    ]
+    assert types == ["evaluate", "train", "train"]
+
+
+def test_a_run_that_fails_says_why_and_changes_nothing(digits: Ah, repo: Path) -> None:
+    for subpath, why in (("bad", "exited with status 1"), ("idle", "")):
+        failed = digits("train", "img/net", "-b", "new", *arguments(repo, subpath), "--wait")
+        assert failed.code == 1
+        last = failed.err.splitlines()[-1]
+        assert last.startswith("AH ERROR: run asset-hub-")
+        assert why in last
+        assert "\x1b" not in failed.err
+    branches = json.loads(digits("ls", "branch", "img/net", "--json").out)
+    assert [branch["name"] for branch in branches] == ["main"]
+    shown = digits("ls", "workflow", "img/net")
+    assert shown.out.count("STATUS:         Failed") == 2
+    assert "\x1b" not in shown.out
+    assert digits("wait", last.split()[3]).code == 1
+
+
+def test_stop_and_delete_a_run(digits: Ah, repo: Path) -> None:
+    started = digits("evaluate", "img/net:main", *arguments(repo, "bad"), "--json")
+    name = json.loads(started.out)["name"]
+    assert digits("wait", name, "--timeout", "0.1").code == 1
+    assert digits("delete", "workflow", name).code == 3  # still running
+    stopped = digits("stop", name)
+    assert (stopped.code, stopped.err.splitlines()[-1]) == (0, f"AH INFO: Run {name} is stopped")
+    assert digits("stop", name).err == f"AH INFO: Run {name} is stopped\n"
+    assert "STATUS:             Stopped" in digits("show", "workflow", name).out
+    assert digits("logs", "-f", name).code == 0
+    assert digits("delete", "workflow", name).code == 0
+    assert digits("show", "workflow", name).code == 1
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_run(digits: Ah, repo: Path) -> None:
+    command = ["evaluate", "img/net:main", *arguments(repo, "bad"), "--wait"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "ahstore", *command], stderr=subprocess.PIPE, text=True
+    ) as waiting:
+        assert waiting.stderr is not None
+        said = [waiting.stderr.readline(), waiting.stderr.readline()]
+        time.sleep(0.3)
+        os.kill(waiting.pid, signal.SIGINT)
+        said += waiting.stderr.readlines()
+    assert waiting.returncode == 130
+    assert "The run goes on" in said[2]
+    assert said[-1] == "AH ERROR: interrupted\n"
+    (run,) = json.loads(digits("ls", "workflow", "img/net", "--json").out)
+    assert run["status"] in ("Pending", "Running")
+    assert digits("stop", run["name"]).code == 0
