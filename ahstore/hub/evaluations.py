@@ -28,7 +28,7 @@ from ahstore.objects.page import KEY
 from ahstore.objects.tree import Row
 from ahstore.versions.refs import Ref, Refs
 from ahstore.versions.repository import Repository
-from ahstore.versions.resolve import resolve
+from ahstore.versions.resolve import Resolved, resolve
 from ahstore.versions.session import WriteSession
 
 EVALUATIONS_FOLDER = "cells/evaluations/"
@@ -207,18 +207,27 @@ class _Sides:
         return side
 
     def _resolve(self, asset: AssetRecord, ref: str, commit: CommitId | None) -> Side:
-        branch = ""
+        check_ref(ref)
+        found = self._find(asset, ref, commit)
+        at = found.commit if commit is None else commit
+        branch = found.name if found.kind == "branch" else ""
+        return Side(at, ref, branch, self._tags_at(asset, at))
+
+    def _find(self, asset: AssetRecord, ref: str, commit: CommitId | None) -> Resolved:
+        if commit is None:
+            return resolve(self._repo, asset.id, ref)
+        if self._repo.read_commit(commit).asset != asset.id:
+            raise NotFoundError(f"{asset.path} has no commit {commit.hex()}", commit=commit.hex())
         try:
-            found = resolve(self._repo, asset.id, check_ref(ref))
-            branch = found.name if found.kind == "branch" else ""
-            commit = commit or found.commit
-        except NotFoundError:
-            if commit is None:
-                raise
+            # What the name means by now tells only whether it is a branch.
+            return resolve(self._repo, asset.id, ref)
+        except (NotFoundError, InvalidInputError):
+            return Resolved(commit, "commit", commit.hex())
+
+    def _tags_at(self, asset: AssetRecord, commit: CommitId) -> tuple[str, ...]:
         if asset.id not in self._tags:
             self._tags[asset.id] = Refs(self._repo).list(asset.id, "tag")
-        tags = tuple(tag.name for tag in self._tags[asset.id] if tag.commit == commit)
-        return Side(commit, ref, branch, tags)
+        return tuple(tag.name for tag in self._tags[asset.id] if tag.commit == commit)
 
 
 def _new_id(model: AssetId, commit: CommitId) -> EvaluationId:

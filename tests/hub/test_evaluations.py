@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from ahstore.errors import CorruptError, InvalidInputError, NotFoundError
+from ahstore.hub.assets import evaluations_cell
+from ahstore.hub.catalogue import Catalogue
 from ahstore.hub.evaluations import NewEvaluation
 from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord
-from ahstore.ids import AssetId, CommitId, EntityId, EvaluationId, RunId, new_entity_id
+from ahstore.ids import Address, AssetId, CommitId, EntityId, EvaluationId, RunId, new_entity_id
 from ahstore.versions.commits import commit_files
 from ahstore.versions.refs import Refs
 from tests.hub.kit import Two
@@ -80,6 +82,55 @@ def test_an_evaluation_stays_with_its_commits_wherever_branches_move(
     Refs(hub.repo).delete(model.id, "main", "branch")
     (seen,) = hub.list_evaluations(model)
     assert (seen.model_commit, seen.dataset_commit) == (old_model, old_dataset)
+
+
+def test_a_run_records_what_it_measured_though_branches_moved_meanwhile(
+    hub: Hub, tmp_path: Path
+) -> None:
+    # A run takes hours: resolved at its end, "main" would be a model that was never evaluated.
+    model, dataset = assets(hub)
+    measured, data = head(hub, model), head(hub, dataset)
+    refs = Refs(hub.repo)
+    refs.create(model.id, "b", "branch", measured, by="ann", via="main")
+    commit(hub, model, "main", tmp_path, "new")
+    commit(hub, dataset, "main", tmp_path, "new")
+    refs.delete(model.id, "b", "branch")
+    for ref, branch in (("main", "main"), ("branch/b", ""), ("b", "")):
+        new = NewEvaluation(
+            ref, dataset, "main", {"metric": 1}, model_commit=measured, dataset_commit=data
+        )
+        (made,) = hub.create_evaluations(model, [new])
+        assert (made.model_commit, made.dataset_commit) == (measured, data)
+        assert (made.model_branch, made.dataset_branch) == (branch, "main")
+        assert made.model_ref.endswith(f":{ref}")
+    for bad in (data, CommitId(Address(bytes(32)))):
+        with pytest.raises(NotFoundError):
+            hub.create_evaluations(
+                model, [NewEvaluation("main", dataset, "main", {}, model_commit=bad)]
+            )
+    assert len(hub.list_evaluations(model, commit=measured)) == 3
+
+
+def test_the_guard_is_asked_before_each_attempt(two: Two) -> None:
+    # A paused supervisor whose run was declared failed must not record its results after all.
+    model, dataset = assets(two.ann)
+    asked: list[list[EvaluationId]] = []
+
+    def guard(ids: Sequence[EvaluationId]) -> None:
+        asked.append(list(ids))
+        if len(asked) == 3:
+            raise KeyError
+
+    two.faults.pause(
+        "create",
+        lambda _: two.plain.cells.fence(evaluations_cell(model.id)),
+        under="cells/evaluations/",
+        times=9,
+    )
+    with pytest.raises(KeyError):
+        two.ann.create_evaluations(model, [NewEvaluation("main", dataset, "main", {})], guard=guard)
+    assert asked[0] == asked[1] == asked[2]
+    assert two.bob.list_evaluations(model) == []
 
 
 def test_how_a_commit_was_named_is_kept(hub: Hub, tmp_path: Path) -> None:
@@ -309,9 +360,6 @@ def test_an_evaluation_of_a_model_that_is_deleted_meanwhile_fails(two: Two) -> N
 
 
 def test_a_damaged_entry_is_named_not_shown(two: Two) -> None:
-    from ahstore.hub.assets import evaluations_cell
-    from ahstore.hub.catalogue import Catalogue
-
     model, dataset = assets(two.ann)
     made = two.ann.create_evaluation(model, "main", dataset, "main", {"metric": 1})
     catalogue = Catalogue(two.plain, evaluations_cell(model.id))
