@@ -31,6 +31,17 @@ def check_name(text: str, *, what: str = "name") -> str:
     return text
 
 
+def check_ref_name(text: str, *, what: str = "reference name") -> str:
+    """Return ``text`` if it may name a branch or tag.
+
+    Raises:
+        InvalidInputError: it may not; the message says which rule it breaks.
+    """
+    if text == "HEAD":
+        raise InvalidInputError(f"invalid {what} 'HEAD': name a branch, such as 'main'", value=text)
+    return check_name(text, what=what)
+
+
 def _problem_with_name(text: str) -> str | None:
     if not text:
         return "it is empty"

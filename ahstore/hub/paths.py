@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ahstore.errors import InvalidInputError
-from ahstore.names import check_name
+from ahstore.names import check_name, check_ref_name
 
 AssetType = Literal["model", "dataset"]
 Need = Literal["folder", "asset", "ref"]
@@ -121,14 +121,12 @@ def check_ref(text: str) -> str:
     kind, slash, rest = name.partition("/")
     if slash and kind in _REF_KINDS:
         name = rest
-    if name == "HEAD":
-        raise InvalidInputError("invalid reference 'HEAD': name a branch, such as 'main'")
     if match is None and name[:1].isalnum() and set(name) & set("~^@"):
         raise InvalidInputError(
             f"invalid reference {_show(text)}: after the name only ~N, ^N and @{{…}} may follow",
             value=_show(text),
         )
-    check_name(name, what="reference")
+    check_ref_name(name, what="reference")
     return text
 
 

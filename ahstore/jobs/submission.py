@@ -30,7 +30,7 @@ from ahstore.jobs.spec import (
     check_volume,
     params_to_json,
 )
-from ahstore.names import check_name
+from ahstore.names import check_ref_name
 from ahstore.versions.refs import Refs
 from ahstore.versions.resolve import resolve
 
@@ -70,7 +70,7 @@ def submit_train(
         InvalidInputError: an argument is malformed, or an asset of the wrong kind.
         NotFoundError: a reference, the repository, the revision, the folder or the command.
     """
-    check_name(branch, what="branch name")
+    check_ref_name(branch, what="branch name")
     taken = Refs(hub.repo).find(model.id, branch)
     if taken is not None and taken.kind != "branch":
         raise InvalidInputError(f"{branch!r} is a tag; a training commits to a branch", name=branch)

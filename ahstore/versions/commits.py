@@ -10,7 +10,7 @@ from ahstore.codec.canonical import Value
 from ahstore.codec.digests import md5
 from ahstore.errors import AlreadyExistsError, InvalidInputError
 from ahstore.ids import AssetId, CommitId, PageId
-from ahstore.names import check_name, check_object_path
+from ahstore.names import check_object_path, check_ref_name
 from ahstore.objects import content_type
 from ahstore.objects.chunklist import build as build_refs
 from ahstore.objects.edit import edit
@@ -82,7 +82,7 @@ def commit_files(
         InvalidInputError: a path that a commit can't hold.
         ConflictError: the branch is not at ``expect``.
     """
-    check_name(branch, what="branch name")
+    check_ref_name(branch, what="branch name")
     signature = Signature(message, committer, metadata or {})
     deletions = parse_deletes(delete)
     files = walk(parse_adds(add))
@@ -129,7 +129,7 @@ def commit_tree(
     Raises:
         As :func:`commit_files`; NotFoundError also for a new branch without ``base``.
     """
-    check_name(branch, what="branch name")
+    check_ref_name(branch, what="branch name")
     signature = Signature(message, committer, metadata or {})
     files = walk(parse_adds(add))
     changes: list[Change] = []

@@ -19,7 +19,7 @@ from ahstore.errors import (
     NotFoundError,
 )
 from ahstore.ids import Address, AssetId, CommitId, check_address
-from ahstore.names import check_name
+from ahstore.names import check_ref_name
 from ahstore.packs.place import Place
 from ahstore.storage.cells import Cell, CellState, CellVersion
 from ahstore.versions.closure import check_complete
@@ -83,7 +83,7 @@ class Refs:
 
     def find(self, asset: AssetId, name: str) -> Ref | None:
         """Return the branch or tag of this name, None if there is none now."""
-        version = self._repo.cells.read(ref_cell(asset, check_name(name, what="reference name")))
+        version = self._repo.cells.read(ref_cell(asset, check_ref_name(name)))
         ref = read_ref(asset, name, version)
         if ref is not None:
             self._learn(version)
@@ -125,7 +125,7 @@ class Refs:
             AlreadyExistsError: the name is taken by a branch or a tag.
             NotFoundError: the commit, or something it needs, is not in the store.
         """
-        check_name(name, what=f"{kind} name")
+        check_ref_name(name, what=f"{kind} name")
         cell = ref_cell(asset, name)
 
         def change(current: CellVersion, session: WriteSession) -> dict[str, Value]:

@@ -123,7 +123,7 @@ def test_what_is_not_there(asset: Asset, line: list[CommitId], ref: str) -> None
 
 @pytest.mark.parametrize(
     "ref",
-    ["", "-x", "a..b", "main~x", "main@{", "main@{x}", "v1@{1}", "x/main", "ma in", "a\nb",
+    ["", "-x", "HEAD", "a..b", "main~x", "main@{", "main@{x}", "v1@{1}", "x/main", "ma in", "a\nb",
      "main~99999999999", "branch/", "@{1}", "main@{99999999 weeks ago}"],
 )  # fmt: skip
 def test_what_is_malformed(asset: Asset, line: list[CommitId], ref: str) -> None:
