@@ -153,7 +153,7 @@ def evaluate(demo: Demo, training: str) -> None:
     for branch in ("epoch-5", "epoch-10"):
         demo.run(f"ah ls evaluation {MODEL}:{branch}")
     demo.run(f"ah create tag {MODEL}:v1 --source epoch-10")
-    demo.run(f"ah download model/{MODEL}:v1 -s best && ls -l best")
+    demo.run(f"ah download model/{MODEL}:v1 -s best && ls best")
 
 
 def copy_store(demo: Demo) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -29,14 +30,15 @@ _TOKENS = re.compile(
     r"""(?P<run>asset-hub-[a-z0-9]{5})\b
       | (?P<uuid>\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b)
       | (?P<hash>\b[0-9a-f]{64}\b)
+      | (?P<revision>\b[0-9a-f]{40}\b)
       | (?P<checksum>\b[0-9a-f]{32}\b)
-      | (?P<short>(?<=\bcommit\ )[0-9a-f]{8}\b|\b[0-9a-f]{8}(?=\.\.|\b\ ))
+      | (?P<short>\b[0-9a-f]{8}\b)
       | (?P<address>'(?:s3|file|memory)://[^']*')
-      | (?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)?)
+      | (?P<time>\d{4}-\d\d-\d\d[T\ ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\ \+0000)?)
       | (?P<age>\b(?:\d+[dhms]){1,2}\ ago\b)
       | (?P<epoch>\b\d{10}\b)
+      | (?P<version>\b\d+\.\d+\.\d+\b)
       | (?P<float>\b\d+\.\d+(?:e-?\d+)?\b)
-      | (?P<folder>/[^\s']*/(?=repo\b|store\b|tutorial\b))
     """,
     re.VERBOSE,
 )
@@ -78,6 +80,7 @@ def _read_shell(body: str) -> Iterator[Step]:
 def comparable(text: str, *, any_status: bool = False) -> list[str]:
     """Return the lines that count, with what may differ masked and columns one space apart."""
     text = _TOKENS.sub(lambda match: f"<{match.lastgroup}>", text)
+    text = text.replace(f'"machine": "{platform.machine()}"', '"machine": "x86_64"')
     text = _SIZES.sub("<size>", text)
     if any_status:
         text = _ANY_STATUS.sub(r"\1<status>", text)
