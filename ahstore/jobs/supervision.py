@@ -35,6 +35,7 @@ from ahstore.jobs.usage import folder_usage
 from ahstore.jobs.user_process import Ending, Limits, UserProcess
 from ahstore.jobs.watch import RunOverError, StopRequestedError, Watch, check_goes_on
 from ahstore.jobs.workspace import Workspace
+from ahstore.storage.process import ProcessIdentity
 from ahstore.versions.checkout import download
 from ahstore.versions.monitor import Monitor
 from ahstore.versions.repository import Repository
@@ -47,7 +48,10 @@ OnPhase = Callable[[str], None]
 
 
 def carry_out(run: str, orders_text: str, *, on_phase: OnPhase = lambda _: None) -> None:
-    """Carry out a run to its end; ``on_phase`` hears of each step (tests die in them)."""
+    """Carry out a run to its end, if its record names this process as supervisor.
+
+    ``on_phase`` hears of each step (tests die in them).
+    """
     orders = Orders.from_json(orders_text)
     repo = Repository.open(orders.store_url, cache_root=orders.cache_root)
     try:
@@ -55,7 +59,8 @@ def carry_out(run: str, orders_text: str, *, on_phase: OnPhase = lambda _: None)
         records = RunRecords(repo)
         model = AssetId(parse_entity_id(orders.model))
         record = records.get(model, RunId(parse_entity_id(run)))
-        Supervision(hub, records, record, orders.secret_url, on_phase=on_phase).run()
+        if record.supervisor == ProcessIdentity.current():
+            Supervision(hub, records, record, orders.secret_url, on_phase=on_phase).run()
     finally:
         repo.close()
 

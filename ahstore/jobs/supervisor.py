@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 
 from ahstore.storage.process import ProcessIdentity
 
 
-def main() -> None:
-    """Become a supervisor of its own session, without a terminal, and carry out the orders."""
+def main(on_phase: Callable[[str], None] = lambda _: None) -> None:
+    """Become a supervisor of its own session, without a terminal, and carry out the orders.
+
+    ``on_phase`` hears of each step.
+    """
     if os.fork():
         os._exit(0)
     run = sys.argv[1]
@@ -29,7 +33,7 @@ def main() -> None:
     os.dup2(null, 0)
     os.close(null)
     if text:
-        carry_out(run, text)
+        carry_out(run, text, on_phase=on_phase)
 
 
 if __name__ == "__main__":
