@@ -251,8 +251,12 @@ class Index:
         self._save()
 
     def _save(self) -> None:
+        if self._disk is None:
+            return
+        if self._gone and self._disk.drop(self._gone):
+            self._gone.clear()
         waiting = self._memory.get_packs()
-        if self._disk is not None and waiting and self._disk.add(waiting):
+        if waiting and self._disk.add(waiting):
             self._memory.drop([pack.id for pack in waiting])
 
     def _drop(self, packs: list[PackId]) -> None:

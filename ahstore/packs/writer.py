@@ -107,12 +107,12 @@ class PackWriter:
         if not self._records:
             self.abort()
             return None
-        index = b"".join(map(self._records.__getitem__, sorted(self._records)))
-        trailer = layout.encode_trailer(self.id, self.family, self._offset, index)
-        size = self.size
-        # Read back as a reader would: better no pack than one that nobody can read.
-        layout.check_index(index, layout.decode_trailer(trailer, size=size))
         try:
+            index = b"".join(map(self._records.__getitem__, sorted(self._records)))
+            trailer = layout.encode_trailer(self.id, self.family, self._offset, index)
+            size = self.size
+            # Read back as a reader would: better no pack than one that nobody can read.
+            layout.check_index(index, layout.decode_trailer(trailer, size=size))
             self._append(index, len(index))
             self._append(trailer, len(trailer))
             self._flush()

@@ -15,6 +15,7 @@ from ahstore.index.index import Index
 from ahstore.packs.place import Kind, pack_key
 from ahstore.packs.reader import PackReader
 from ahstore.packs.writer import PackWriter
+from ahstore.storage.faults import FaultyStorage
 from ahstore.storage.local import LocalStorage
 from ahstore.storage.memory import MemoryStorage
 from ahstore.storage.recording import RecordingStorage
@@ -111,6 +112,31 @@ def test_refresh_forgets_packs_that_are_gone(index, storage):
     assert index.refresh() == 0
     assert index.find(Kind.CHUNK, sha256(b"one")) is None
     assert index.packs() == {two.id: "data"}
+
+
+def test_a_pack_published_during_a_refresh_is_kept(folder):
+    # Between listing and forgetting, a commit's own pack may appear: it is not gone.
+    faulty = FaultyStorage(MemoryStorage())
+    index = Index.open(folder, PackReader(faulty), faulty)
+    index.refresh()
+    pack = write(faulty, [b"one"])
+    faulty.delete(pack_key("data", pack.id))
+    faulty.pause("list", lambda _key: index.add(pack), after=True, skip=1)
+    index.refresh()
+    assert pack.id in index.packs()
+    index.close()
+
+
+def test_a_pack_that_goes_during_a_refresh_is_left_out(index, storage):
+    pack, other = write(storage, [b"one"]), write(storage, [b"two"])
+    reader = index._reader
+    faulty = FaultyStorage(storage)
+    index._reader = PackReader(faulty)
+    faulty.pause("stat", lambda _key: remove(storage, pack), under=pack_key("data", pack.id))
+    assert index.refresh() == 1
+    assert index.packs() == {other.id: "data"}
+    assert index.damaged_packs() == {}
+    index._reader = reader
 
 
 def test_a_blob_in_two_packs_outlives_one_of_them(index, storage):

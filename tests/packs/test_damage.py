@@ -270,6 +270,18 @@ def test_a_failed_write_leaves_no_pack(op):
     assert list(inner.list("packs/")) == []
 
 
+def test_a_pack_that_could_not_be_read_is_not_published(monkeypatch):
+    # A slip in the writer must fail the commit, not surface as damage a year later.
+    storage = MemoryStorage()
+    writer = PackWriter(storage, "data")
+    writer.add(Kind.CHUNK, sha256(b"x"), b"x")
+    writer._offset += 1
+    monkeypatch.setattr(layout, "MAX_BLOB_BYTES", 0)
+    with pytest.raises(CorruptError):
+        writer.finish()
+    assert list(storage.list("packs/")) == []
+
+
 def test_a_pack_never_replaces_another():
     # Ids are random: if one is drawn twice all the same, the first pack must win.
     storage = MemoryStorage()
