@@ -49,6 +49,13 @@ def arguments(repo: Path, subpath: str) -> list[str]:
     ]  # fmt: skip
 
 
+def until_running(ah: Ah, name: str) -> None:
+    deadline = time.monotonic() + 30
+    while json.loads(ah("show", "workflow", name, "--json").out)["status"] == "Pending":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_train_continue_and_evaluate(digits: Ah, repo: Path) -> None:
     started = digits("train", "img/net", "-b", "epoch-5", *arguments(repo, "mnist"), "-p", "lr=0.1")
     assert (started.code, started.out) == (0, "")
@@ -117,6 +124,7 @@ def test_a_run_that_fails_says_why_and_changes_nothing(digits: Ah, repo: Path) -
 def test_stop_and_delete_a_run(digits: Ah, repo: Path) -> None:
     started = digits("evaluate", "img/net:main", *arguments(repo, "bad"), "--json")
     name = json.loads(started.out)["name"]
+    until_running(digits, name)
     assert digits("wait", name, "--timeout", "0.1").code == 1
     assert digits("delete", "workflow", name).code == 3  # still running
     stopped = digits("stop", name)
