@@ -19,10 +19,10 @@ demo: setup  ## Train, continue and evaluate a model of handwritten digits, from
 	@$(PY) examples/demo/demo.py
 
 test: setup  ## Run the tests
-	$(PY) -m pytest -n 2 --dist loadgroup -m "not long" $(PYTEST_ARGS) $(TESTS)
+	$(PY) -m pytest -n 2 -m "not long" $(PYTEST_ARGS) $(TESTS)
 
 test-long: setup  ## Run the tests, the long ones too
-	$(PY) -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS) $(TESTS)
+	$(PY) -m pytest -n 2 $(PYTEST_ARGS) $(TESTS)
 
 check: setup  ## Lint, format, types, floors, documentation
 	$(PY) -m ruff check .

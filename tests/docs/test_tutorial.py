@@ -131,8 +131,6 @@ def make_training_repository(repo: Path, reader: Reader) -> None:
         subprocess.run(["git", "-C", repo, *command], check=True, env=reader.environment)
 
 
-# One worker plays it and looks at what it left.
-with_founding = pytest.mark.xdist_group("founding")
 MODEL = "model/image-classification/mnist-cnn-keras"
 DATASET = "dataset/image-classification/mnist"
 LOOKS = (
@@ -171,14 +169,12 @@ def look(reader: Reader, store: str) -> list[str]:
     return done.stdout.replace(where, "<store>").split("----\n")
 
 
-@with_founding
 def test_the_founding_tutorial(founding: Reader) -> None:
     seen = look(founding, "store")
     assert '"epoch-10"' in seen[3]
     assert "model_state_dict.pt" in seen[5]
 
 
-@with_founding
 def test_a_copy_made_with_cp_works_at_its_new_place(founding: Reader) -> None:
     before = look(founding, "store")
     subprocess.run(["cp", "-r", "store", "copy"], cwd=founding.folder, check=True)
@@ -197,7 +193,6 @@ def test_a_copy_made_with_cp_works_at_its_new_place(founding: Reader) -> None:
     assert look(founding, "copy") != before
 
 
-@with_founding
 def test_without_its_cache_a_store_shows_the_same(founding: Reader) -> None:
     before = look(founding, "store")
     files = [os.path.join(at, name) for at, _, names in os.walk(founding.cache) for name in names]
