@@ -8,9 +8,7 @@ kept, and how, is the business of those who ask for transactions.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,30 +17,22 @@ from typing import Any
 import lmdb
 
 from ahstore.errors import UnsupportedError
+from ahstore.index.lmdb_files import (
+    DAMAGE,
+    UninitialisedError,
+    give_up,
+    initialise,
+    open_file,
+    writers_lock,
+)
 from ahstore.index.mounts import is_local
 
-FORMAT = b"ahstore-cache-1"
-FORMAT_KEY = b"!format"
-MAP_BYTES = 2 * 2**30
 MAX_MAP_BYTES = 64 * 2**30
-_READERS = 512
 _INITIALISE_SECONDS = 2.0
 
 
 class CacheUnusableError(Exception):
     """The environment failed while it was read: go on without it. Never leaves this floor."""
-
-
-_DAMAGE = (
-    lmdb.CorruptedError,
-    lmdb.PageNotFoundError,
-    lmdb.PanicError,
-    lmdb.InvalidError,
-    lmdb.IncompatibleError,
-    lmdb.PageFullError,
-    lmdb.CursorFullError,
-    lmdb.BadTxnError,
-)
 
 
 class Environment:
@@ -73,7 +63,7 @@ class Environment:
             try:
                 with self._begin() as txn:
                     yield Transaction(txn)
-            except (CacheUnusableError, *_DAMAGE) as error:
+            except (CacheUnusableError, *DAMAGE) as error:
                 self.broken = self._damaged = True
                 raise CacheUnusableError(f"{self.path}: {error}") from error
             except lmdb.Error as error:
@@ -90,12 +80,12 @@ class Environment:
             UnsupportedError: as ``read``.
         """
         self._check_process()
-        with self._lock, _writers_lock(self.path) as free:
+        with self._lock, writers_lock(self.path) as free:
             if self.broken or not free:
                 return False
             try:
                 return self._write_growing(work)
-            except (CacheUnusableError, *_DAMAGE):
+            except (CacheUnusableError, *DAMAGE):
                 self.broken = self._damaged = True
                 return False
             except (lmdb.Error, MemoryError):
@@ -148,7 +138,7 @@ class Environment:
                     self.broken = True
                     self._env.close()
                     if self._damaged:
-                        _give_up(self.path)
+                        give_up(self.path)
 
 
 class Transaction:
@@ -228,116 +218,11 @@ def _open(path: str) -> Environment | None:
         deadline = time.monotonic() + _INITIALISE_SECONDS
         while True:
             try:
-                return _open_existing(path)
-            except (_UninitialisedError, lmdb.Error):
-                if not _initialise(path) and time.monotonic() > deadline:
-                    return None
-                time.sleep(0.002)
-                if time.monotonic() > deadline:
-                    return None
-    except OSError:
-        return None
-
-
-class _UninitialisedError(Exception):
-    """There is no environment of this format, or a damaged one."""
-
-
-def _data(path: str) -> str:
-    return os.path.join(path, "index.lmdb")
-
-
-def _open_existing(path: str) -> Environment:
-    """Open what is there, without writing, so that no other process can be in the way."""
-    if not os.path.isfile(_data(path)):
-        raise _UninitialisedError
-    env = _lmdb_open(path, create=False)
-    try:
-        _check_size(env, path)
-        env.reader_check()
-        with env.begin() as txn:
-            if txn.get(FORMAT_KEY) != FORMAT:
-                raise _UninitialisedError
-        return Environment(path, env)
-    except BaseException:
-        env.close()
-        raise
-
-
-def _lmdb_open(path: str, *, create: bool) -> lmdb.Environment:
-    size = os.path.getsize(_data(path)) if os.path.exists(_data(path)) else 0
-    return lmdb.open(
-        _data(path),
-        map_size=max(MAP_BYTES, 2 ** max(size - 1, 1).bit_length()),
-        subdir=False,
-        create=create,
-        metasync=False,  # the last writes may go with the power, the rest stays whole
-        max_readers=_READERS,
-    )
-
-
-def _check_size(env: lmdb.Environment, path: str) -> None:
-    # To touch a page that a truncated file lacks is a SIGBUS, which no handler survives.
-    needed = (int(env.info()["last_pgno"]) + 1) * int(env.stat()["psize"])
-    if os.path.getsize(_data(path)) < needed:
-        raise _UninitialisedError
-
-
-def _initialise(path: str) -> bool:
-    """Make a new environment, setting aside what is there; False if another process is at it."""
-    with _writers_lock(path) as free:
-        if not free:
-            return False
-        with contextlib.suppress(_UninitialisedError, lmdb.Error):
-            _open_existing(path)._env.close()
-            return True  # someone else was first
-        _set_aside(path)
-        env = _lmdb_open(path, create=True)
-        try:
-            with env.begin(write=True) as txn:
-                txn.put(FORMAT_KEY, FORMAT)
-        finally:
-            env.close()
-        return True
-
-
-def _give_up(path: str) -> None:
-    with _writers_lock(path) as free, contextlib.suppress(OSError):
-        if free:
-            _set_aside(path)
-
-
-def _set_aside(path: str) -> None:
-    """Move what can't be read out of the way; one such set is kept, for a look at it."""
-    aside = os.path.join(path, "aside")
-    for name in ("index.lmdb", "index.lmdb-lock"):
-        if os.path.lexists(os.path.join(path, name)):
-            os.makedirs(aside, exist_ok=True)
-            if os.path.isdir(os.path.join(path, name)):
-                shutil.rmtree(os.path.join(path, name))
-            else:
-                os.replace(os.path.join(path, name), os.path.join(aside, name))
-
-
-@contextlib.contextmanager
-def _writers_lock(path: str) -> Iterator[bool]:
-    """Hold the lock of those who write, if it is free at this moment.
-
-    LMDB's own lock would make us wait, for ever if its holder is stopped.
-    """
-    try:
-        fd = os.open(
-            os.path.join(path, "writer.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
-    except OSError:
-        yield False
-        return
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(fd)
+                return Environment(path, open_file(path))
+            except (UninitialisedError, *DAMAGE):
+                if not initialise(path):
+                    time.sleep(0.002)
+            if time.monotonic() > deadline:
+                return None
+    except (OSError, MemoryError, lmdb.Error):
+        return None  # no room for the map, no slot for a reader: nothing is wrong with the files

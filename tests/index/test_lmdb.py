@@ -13,7 +13,7 @@ import pytest
 
 from ahstore.codec.digests import sha256
 from ahstore.errors import UnsupportedError
-from ahstore.index import lmdb_env
+from ahstore.index import lmdb_env, lmdb_files
 from ahstore.index.filestates import FileStates
 from ahstore.index.index import Index
 from ahstore.index.lmdb_env import CacheUnusableError, open_environment
@@ -66,7 +66,7 @@ def knows_all(index):
 
 def test_a_full_map_grows(cache, storage, monkeypatch):
     # MapFullError would else end every commit, from the day the cache has outgrown its first size.
-    monkeypatch.setattr(lmdb_env, "MAP_BYTES", 64 * 1024)
+    monkeypatch.setattr(lmdb_files, "MAP_BYTES", 64 * 1024)
     index = open_index(cache, storage)
     for n in range(20):
         index.add(write(storage, [f"{n}/{i}".encode() for i in range(500)]))
@@ -81,8 +81,8 @@ def test_a_full_map_grows(cache, storage, monkeypatch):
 
 GROW = """
 import sys
-from ahstore.index import lmdb_env
-lmdb_env.MAP_BYTES = 64 * 1024
+from ahstore.index import lmdb_env, lmdb_files
+lmdb_files.MAP_BYTES = 64 * 1024
 env = lmdb_env.open_environment(sys.argv[1])
 big = [(b"x%06d" % n, bytes(1000)) for n in range(5000)]
 assert env.write(lambda txn: txn.put_many(big))
@@ -91,7 +91,7 @@ env.close()
 
 
 def test_a_map_grown_by_another_process_is_followed(cache, monkeypatch):
-    monkeypatch.setattr(lmdb_env, "MAP_BYTES", 64 * 1024)
+    monkeypatch.setattr(lmdb_files, "MAP_BYTES", 64 * 1024)
     env = open_environment(cache)
     assert run(GROW, cache)[0] == 0
     with env.read() as txn:
@@ -101,7 +101,7 @@ def test_a_map_grown_by_another_process_is_followed(cache, monkeypatch):
 
 
 def test_a_map_that_may_not_grow_is_a_cache_missed(cache, storage, monkeypatch):
-    monkeypatch.setattr(lmdb_env, "MAP_BYTES", 64 * 1024)
+    monkeypatch.setattr(lmdb_files, "MAP_BYTES", 64 * 1024)
     monkeypatch.setattr(lmdb_env, "MAX_MAP_BYTES", 64 * 1024)
     index = open_index(cache, storage)
     for n in range(5):
@@ -192,7 +192,7 @@ def test_an_initialisation_by_a_stopped_process_is_not_waited_for_long(cache, st
     monkeypatch.setattr(lmdb_env, "_INITIALISE_SECONDS", 0.1)
     os.makedirs(cache)
     write(storage)
-    with lmdb_env._writers_lock(cache) as free:
+    with lmdb_files.writers_lock(cache) as free:
         assert free
         index = open_index(cache, storage)
         assert index._disk is None
@@ -349,7 +349,7 @@ def test_things_in_its_place_are_set_aside_or_done_without(cache, storage, odd, 
         os.makedirs(path if odd == "folder" else cache)
     if odd == "foreign":
         with lmdb.open(path, subdir=False) as env, env.begin(write=True) as txn:
-            txn.put(lmdb_env.FORMAT_KEY, b"ahstore-cache-99")
+            txn.put(lmdb_files.FORMAT_KEY, b"ahstore-cache-99")
     if odd == "lock":
         os.makedirs(os.path.join(cache, "writer.lock"))
     index = open_index(cache, storage)
@@ -417,6 +417,15 @@ def test_a_full_disk_is_a_cache_missed(cache, storage, monkeypatch):
     assert index._disk is not None
     assert index._disk.packs()
     index.close()
+
+
+def test_an_address_space_too_small_for_the_map_is_done_without(cache, storage):
+    # Batch systems limit memory by address space: no reason to fail, or to drop a good cache.
+    fill(cache, storage)
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n" + CHECK
+    assert run(limited, cache, storage._root) == (0, "300 False\n")
+    assert not os.path.exists(os.path.join(cache, "aside"))
+    assert run(CHECK, cache, storage._root) == (0, "300 True\n")
 
 
 def test_remote_file_systems_are_done_without(cache, storage, monkeypatch):
