@@ -171,7 +171,8 @@ class Jobs:
             return replace(now, stop_by=self._hub.user)
 
         record = self._look(self._records.change(run, ask))
-        if not record.is_over and record.stop_by is not None:
+        if record.state == "Running" and record.stop_by is not None:
+            # One that is still Pending looks before it begins, and takes no signals yet.
             _hurry(record.supervisor)
         return self.wait(record, STOP_SECONDS)
 

@@ -190,8 +190,8 @@ def params_to_json(params: Mapping[str, Any]) -> str:
     if not all(isinstance(name, str) and name for name in params):
         raise InvalidInputError("the name of a parameter must be a string and not empty")
     try:
+        json.dumps(dict(params), ensure_ascii=False).encode("utf-8")
         text = json.dumps(dict(params), sort_keys=True, allow_nan=False)
-        text.encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"parameters must be JSON values: {error}") from error
     if len(text) > MAX_PARAMS_BYTES:
