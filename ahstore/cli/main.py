@@ -86,6 +86,10 @@ def run() -> NoReturn:
 
 def main(args: Sequence[str]) -> int:
     """Run one command and return its exit status; every error ends here, as one line."""
+    if sys.stdout is None or sys.stderr is None:
+        # Closed by the caller (``>&-``): then nobody wants to read it.
+        nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for the process
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path or label that the terminal can't spell must not end the listing.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -13,7 +13,9 @@ from ahstore.cli.session import Session, pass_session
 
 @click.command(cls=Verb)
 @click.argument("path", type=PATH, metavar="ASSET:SOURCE")
-@click.option("--into", default="main", metavar="BRANCH", help="The branch to change; main.")
+@click.option(
+    "--into", default="main", metavar="BRANCH", help="The branch to change; main if not given."
+)
 @click.option("-m", "--message", metavar="MSG", help="The merge commit's message.")
 @click.option(
     "--strategy",

@@ -85,6 +85,17 @@ def test_a_reader_who_goes_away_is_no_error(process: Ah, home: Path) -> None:
         assert run.returncode == 141
 
 
+def test_closed_and_full_streams_are_no_bugs(process: Ah) -> None:
+    process("create", "model/llm")
+    for shell, code in (("ls >&-", 0), ("ls >/dev/full", 1), ("ls nope/x 2>&-", 1)):
+        done = subprocess.run(
+            ["bash", "-c", f"{' '.join(AH)} {shell}"], capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stdout) == (code, ""), shell
+        assert "Traceback" not in done.stderr
+        assert "bug" not in done.stderr
+
+
 def test_ctrl_c_ends_quietly(process: Ah, home: Path) -> None:
     process("create", "model/llm")
     process("create", "model/llm/x")
