@@ -141,11 +141,12 @@ def _write_batch(
                 first = chunks.get(row[REFS][:32]) if len(row[REFS]) == 40 else None
                 for data in [first] if first is not None else read_row(repo, row):
                     file.write(data)
+                    monitor.advance(bytes_=len(data))
             file.commit(mtime_ns=row[MTIME_NS], executable=bool(row[FLAGS] & EXECUTABLE))
         except BaseException:
             file.abort()
             raise
-        monitor.advance(files=1, bytes_=row[SIZE])
+        monitor.advance(files=1)
 
 
 def read_row(repo: Repository, row: Row, *, offset: int = 0) -> Iterator[bytes]:

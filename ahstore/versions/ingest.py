@@ -98,12 +98,14 @@ def ingest(
         for file, value in zip(files, remembered, strict=True):
             content = _trusted(value, file, known_rows, sink)
             found = file.stat
-            if content is None:
+            if content is not None:
+                monitor.advance(bytes_=content.size)
+            else:
                 started = states.now()
-                content, found = read_content(file.local, cutter, sink.put_chunk)
+                content, found = read_content(file.local, cutter, sink.put_chunk, monitor)
                 states.remember(file.local, found, _encode(content), started=started)
             rows.append(_row(file, content, found.st_mtime_ns, found.st_mode))
-            monitor.advance(files=1, bytes_=content.size)
+            monitor.advance(files=1)
         states.flush()
     finally:
         monitor.finish()

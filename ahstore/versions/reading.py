@@ -24,6 +24,7 @@ from ahstore.errors import (
 from ahstore.ids import ChunkId
 from ahstore.objects.chunklist import build
 from ahstore.objects.file import ChunkRef
+from ahstore.versions.monitor import Monitor
 
 BLOCK_BYTES = 4 * 2**20
 BLOCKS_AHEAD = 4
@@ -43,7 +44,9 @@ class Content(NamedTuple):
 PutChunk = Callable[[bytes | memoryview], ChunkId]
 
 
-def read_content(local: str, cutter: Cutter, put_chunk: PutChunk) -> tuple[Content, os.stat_result]:
+def read_content(
+    local: str, cutter: Cutter, put_chunk: PutChunk, monitor: Monitor
+) -> tuple[Content, os.stat_result]:
     """Read a file whole and give its chunks to ``put_chunk``; returns its stat too.
 
     Raises:
@@ -53,7 +56,7 @@ def read_content(local: str, cutter: Cutter, put_chunk: PutChunk) -> tuple[Conte
     """
     try:
         for _ in range(ATTEMPTS):
-            read = _read_once(local, cutter, put_chunk)
+            read = _read_once(local, cutter, put_chunk, monitor)
             if read is not None:
                 return read
     except FileNotFoundError:
@@ -68,7 +71,7 @@ def read_content(local: str, cutter: Cutter, put_chunk: PutChunk) -> tuple[Conte
 
 
 def _read_once(
-    local: str, cutter: Cutter, put_chunk: PutChunk
+    local: str, cutter: Cutter, put_chunk: PutChunk, monitor: Monitor
 ) -> tuple[Content, os.stat_result] | None:
     fd = os.open(local, _OPEN_FLAGS)
     try:
@@ -76,9 +79,9 @@ def _read_once(
         if not stat.S_ISREG(before.st_mode):
             raise InvalidInputError(f"{local} is not a regular file", path=local)
         if before.st_size <= cutter.smallest:
-            content = _read_small(fd, put_chunk, before.st_size)
+            content = _read_small(fd, put_chunk, before.st_size, monitor)
         else:
-            content = _read_large(fd, cutter, put_chunk)
+            content = _read_large(fd, cutter, put_chunk, monitor)
         after = os.fstat(fd)
     finally:
         os.close(fd)
@@ -92,7 +95,7 @@ def signature(found: os.stat_result) -> tuple[int, int, int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
 
 
-def _read_small(fd: int, put_chunk: PutChunk, size: int) -> Content | None:
+def _read_small(fd: int, put_chunk: PutChunk, size: int, monitor: Monitor) -> Content | None:
     """Read a file that cutting would leave in one piece."""
     data = os.read(fd, size + 1)
     if len(data) != size:
@@ -101,10 +104,11 @@ def _read_small(fd: int, put_chunk: PutChunk, size: int) -> Content | None:
     if not data:
         return Content(0, md5, 0, b"")
     level, refs = build([ChunkRef(put_chunk(data), size)], put_chunk)
+    monitor.advance(bytes_=size)
     return Content(size, md5, level, refs)
 
 
-def _read_large(fd: int, cutter: Cutter, put_chunk: PutChunk) -> Content:
+def _read_large(fd: int, cutter: Cutter, put_chunk: PutChunk, monitor: Monitor) -> Content:
     with _Md5Thread() as md5:
         total = 0
 
@@ -114,6 +118,7 @@ def _read_large(fd: int, cutter: Cutter, put_chunk: PutChunk) -> Content:
                 total += len(block)
                 md5.update(block)
                 yield block
+                monitor.advance(bytes_=len(block))
 
         pieces = [ChunkRef(put_chunk(piece), len(piece)) for piece in cutter.cut(blocks())]
         digest = md5.digest()

@@ -14,6 +14,7 @@ from ahstore.errors import ConflictError, InvalidInputError, NotFoundError
 from ahstore.versions.checkout import download, find_object, open_object
 from ahstore.versions.commits import commit_files, commit_tree, preview
 from ahstore.versions.log import log
+from ahstore.versions.monitor import Monitor
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
 from tests.versions.kit import Asset
@@ -244,3 +245,29 @@ def test_a_remembered_file_whose_chunks_are_gone_is_stored_again(
     os.rename(other, asset.work / "renamed")
     commit = asset.commit()
     assert download(asset.repo, commit, target=str(tmp_path / "o"), paths=["renamed"]).files == 1
+
+
+class Counting(Monitor):
+    def __init__(self) -> None:
+        self.files, self.bytes, self.steps = 0, 0, 0
+
+    def advance(self, *, files: int = 0, bytes_: int = 0) -> None:
+        self.files += files
+        self.bytes += bytes_
+        self.steps += 1
+
+
+def test_progress_moves_inside_a_large_file(asset: Asset, tmp_path: Path) -> None:
+    """A bar that stands still for minutes looks like a program that hangs."""
+    asset.write(big=random.Random(6).randbytes(20_000_000), small="1")
+    sources = [f"{asset.work}/*"]
+    monitors = [Counting() for _ in range(3)]
+    for monitor in monitors[:2]:
+        commit_files(
+            asset.repo, asset.id, "main", message="m", committer="a", add=sources, monitor=monitor
+        )
+    head = Refs(asset.repo).get(asset.id, "main").commit
+    download(asset.repo, head, target=str(tmp_path / "o"), monitor=monitors[2])
+    assert [(m.files, m.bytes) for m in monitors] == [(2, 20_000_001)] * 3
+    assert monitors[0].steps > 5
+    assert monitors[2].steps > 5
