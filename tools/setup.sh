@@ -39,12 +39,16 @@ install_system_packages() {
 }
 
 fingerprint() {
-    "$python" - <<'PY'
+    "$python" - "$@" <<'PY'
 import hashlib, pathlib, sys
-parts = [pathlib.Path(name).read_bytes() for name in ("requirements.lock", "pyproject.toml")]
+parts = [pathlib.Path(name).read_bytes() for name in sys.argv[1:]]
 parts += [sys.version.encode(), sys.executable.encode(), str(pathlib.Path.cwd()).encode()]
 print(hashlib.sha256(b"\0".join(parts)).hexdigest())
 PY
+}
+
+pip_install() {
+    .venv/bin/python -m pip install -qq --disable-pip-version-check "$@"
 }
 
 make_venv() {
@@ -55,8 +59,7 @@ make_venv() {
     say "making .venv ($("$python" --version), requirements.lock): once, a minute or so"
     "$python" -m venv --clear .venv
     echo unfinished >"$stamp"
-    .venv/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
-    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+    pip_install --only-binary :all: --require-hashes -r requirements.lock
 }
 
 # Two makes started together wait for each other rather than write one .venv twice.
@@ -69,8 +72,10 @@ if [ -d .venv ] && [ ! -e "$stamp" ]; then
     say "using the .venv that is here, which this script did not make (remove it to have it made)"
     exit 0
 fi
-made_from=$(fingerprint)
-if [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
-    make_venv
-    printf '%s\n' "$made_from" >"$stamp"
-fi
+lock=$(fingerprint requirements.lock)
+project=$(fingerprint pyproject.toml)
+made_from=$(cat "$stamp" 2>/dev/null || true)
+[ "$made_from" != "$lock $project" ] || exit 0
+[ "${made_from% *}" = "$lock" ] || make_venv
+pip_install --no-deps --no-build-isolation -e .
+echo "$lock $project" >"$stamp"
