@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ahstore
 from ahstore.errors import CorruptError, StorageError
 from ahstore.ids import RunId
 from ahstore.jobs.environment import caller_environment
@@ -116,7 +115,7 @@ def spawn_supervisor(run: RunId, workspace: Workspace) -> WaitingSupervisor:
 def _environment() -> dict[str, str]:
     """Return the caller's environment, in which this very ahstore is found."""
     environment = caller_environment()
-    root = str(Path(ahstore.__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     path = [root, *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(path)
     return environment

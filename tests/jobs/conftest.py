@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ahstore.versions.repository import Repository
 from tests.jobs.repositories import make_repository
 
 WAIT_SECONDS = 60.0
+FOLDER = "image-classification"
 
 
 @dataclass
@@ -97,32 +99,31 @@ def supervisor_log(record: RunRecord) -> str:
     return path.read_text() if path.exists() else "(no supervisor.log)"
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    url = f"file://{tmp_path}/store"
-    repo = Repository.open(url, create=True, cache_root=str(tmp_path / "cache"))
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a model and a dataset, made once: a copied store works at its new place."""
+    root = tmp_path_factory.mktemp("template")
+    repo = Repository.open(f"file://{root}/store", create=True, cache_root=None)
     hub = Hub(repo, "user")
-    model_folder = hub.create_folder("model", "image-classification")
-    dataset_folder = hub.create_folder("dataset", "image-classification")
-    model = hub.create_asset(model_folder.id, "mnist-cnn-keras")
-    dataset = hub.create_asset(dataset_folder.id, "mnist")
-    data = tmp_path / "data"
+    hub.create_asset(hub.create_folder("model", FOLDER).id, "mnist-cnn-keras")
+    dataset = hub.create_asset(hub.create_folder("dataset", FOLDER).id, "mnist")
+    data = root / "data"
     (data / "train").mkdir(parents=True)
     (data / "train" / "images").write_bytes(b"images")
     (data / "labels").write_bytes(b"labels")
     commit_files(repo, dataset.id, "main", message="data", committer="user", add=[f"{data}/*"])
-    jobs = Jobs(hub, runs_root=str(tmp_path / "runs"), store_url=url)
-    code = tmp_path / "code"
-    yield House(tmp_path, repo, hub, jobs, model, dataset, code)
     repo.close()
+    return root / "store"
 
 
 @pytest.fixture
-def eventually() -> Callable[[Callable[[], bool]], None]:
-    def wait(condition: Callable[[], bool], seconds: float = 10) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    return wait
+def house(template: Path, tmp_path: Path) -> Iterator[House]:
+    shutil.copytree(template, tmp_path / "store")
+    url = f"file://{tmp_path}/store"
+    repo = Repository.open(url, cache_root=str(tmp_path / "cache"))
+    hub = Hub(repo, "user")
+    model = hub.get_asset(hub.get_folder("model", FOLDER).id, "mnist-cnn-keras")
+    dataset = hub.get_asset(hub.get_folder("dataset", FOLDER).id, "mnist")
+    jobs = Jobs(hub, runs_root=str(tmp_path / "runs"), store_url=url)
+    yield House(tmp_path, repo, hub, jobs, model, dataset, tmp_path / "code")
+    repo.close()
