@@ -28,7 +28,7 @@ check: setup  ## Lint, format, types, floors, documentation
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	.venv/bin/lint-imports --no-cache
+	.venv/bin/lint-imports --no-cache --no-logo
 	$(PY) -m mkdocs build --strict
 
 format: setup  ## Format the code
