@@ -54,7 +54,9 @@ class Publication:
             RunFailedError: the code left nothing, or something that can't be kept.
             StopRequestedError, RunOverError: nothing may be published for the run any more.
             OutcomeUnknownError: it may have been published.
+            NotFoundError: the model was deleted meanwhile.
         """
+        self._hub.get_asset_by_id(self._spec.model)
         if self._spec.type == "train":
             self._commit_outputs()
         else:
