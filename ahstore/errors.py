@@ -1,6 +1,6 @@
 """Every error the library raises, grouped by what a handler would do next.
 
-All derive from :class:`AhError` and from the built-in that fits. Each class has a machine ``code``
+All derive from `AhError` and from the built-in that fits. Each class has a machine ``code``
 (never reused, never changed) and carries the values it names as attributes given by keyword.
 """
 
