@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+from ahstore import api
 from ahstore.cli import exit_codes
 from ahstore.cli.main import SECTIONS
 
@@ -65,3 +67,10 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in (PROJECT / "README.md", PROJECT / "CHANGELOG.md", *PROJECT.glob("examples/*/*.md")):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_python_page_has_every_call() -> None:
+    page = (DOCS / "reference" / "python.md").read_text()
+    told = set(re.search(r"members: \[(.*)\]", page)[1].split(", "))
+    calls = {name for name in api.__all__ if inspect.isfunction(getattr(api, name))}
+    assert told == calls
