@@ -15,6 +15,7 @@ import sys
 PR_SET_PDEATHSIG = 1
 NOT_FOUND_STATUS = 127
 NOT_EXECUTABLE_STATUS = 126
+USUAL_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 
 def main(arguments: list[str]) -> None:
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != int(supervisor):
         sys.exit(NOT_FOUND_STATUS)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+    for number in USUAL_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)  # noqa: S606 (no shell is the point)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -22,6 +23,9 @@ def main(on_phase: Callable[[str], None] = lambda _: None) -> None:
     if os.fork():
         os._exit(0)
     run = sys.argv[1]
+    # A caller who ignores or blocks these hands that on: ends of children would go unseen.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.write(1, json.dumps(ProcessIdentity.current().to_value()).encode() + b"\n")
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)

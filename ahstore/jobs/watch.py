@@ -71,7 +71,8 @@ class Watch:
         except NotFoundError as error:
             self._why = RunOverError(str(error))
         except (AhError, OSError):
-            return  # The storage fails at the moment: the run goes on, the next look is soon.
+            # The storage fails at the moment: the run goes on, the next look is soon.
+            self._woken = woken
         else:
             if woken:
                 self._why = RunFailedError("the run's supervisor was told to end (SIGTERM)")

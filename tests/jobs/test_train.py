@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -99,6 +100,35 @@ def test_a_shell_script_runs(house: House) -> None:
     done = house.wait(house.train())
     assert done.commit is not None
     assert house.files(done.commit)["out"] == f"from {done.name}\n".encode()
+
+
+def test_user_code_starts_with_the_usual_signals(house: House) -> None:
+    # Code that inherits ignored signals can't be interrupted, or misses the end of its children.
+    script = 'grep -E "Sig(Ign|Blk)" /proc/self/status | tee "$AH_OUTPUT_DIR/signals"\n'
+    house.make_code({"train.sh": script})
+    old = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        run = house.train()
+    finally:
+        signal.signal(signal.SIGCHLD, old)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    done = house.wait(run)
+    assert done.status == "Succeeded", done.reason
+    assert [line.split()[1] for line in house.log(run).splitlines() if "Sig" in line] == [
+        "0" * 16
+    ] * 2
+
+
+def test_the_example_of_the_documentation_runs(house: House) -> None:
+    text = (Path(__file__).parents[2] / "docs/how-to/train-code.md").read_text()
+    train, evaluate = (part.partition("```")[0] for part in text.split("```python\n")[1:])
+    done = house.wait(house.train(train, params={"epochs": 2}))
+    assert done.status == "Succeeded", done.reason
+    assert done.commit is not None
+    assert house.files(done.commit)["model.json"] == b'{"bytes_seen": 12}'
+    evaluated = house.wait(house.evaluate(evaluate, "b"))
+    assert evaluated.status == "Succeeded", evaluated.reason
 
 
 def test_runs_are_listed_newest_first(house: House) -> None:
