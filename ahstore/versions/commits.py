@@ -18,7 +18,7 @@ from ahstore.objects.file import PATH, ChunkRef, Row, make_flags
 from ahstore.objects.tree import Tree, build
 from ahstore.versions.changes import Change, parse_adds, parse_deletes
 from ahstore.versions.changeset import ChangeSet, check_overlap, compare, rows_at
-from ahstore.versions.ingest import ChunkSink, HashingSink, StoringSink, ingest
+from ahstore.versions.ingest import ChunkSink, HashingSink, Ingest, StoringSink
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.publish import Guard, Proposal, Published, Signature, publish
 from ahstore.versions.refs import Refs, ref_cell
@@ -198,15 +198,10 @@ def _ingested(
     if not files:
         return []
     known = rows_at(tree, [file.path for file in files]) if tree is not None else {}
-    return ingest(
-        files,
-        sink,
-        cutting=repo.cutting,
-        states=repo.states,
-        known_rows=known,
-        rehash=rehash,
-        monitor=monitor,
+    reader = Ingest(
+        sink, cutting=repo.cutting, states=repo.states, known_rows=known, monitor=monitor
     )
+    return reader.rows(files, rehash=rehash)
 
 
 def _row_of_bytes(repo: Repository, path: str, data: bytes, sink: ChunkSink) -> Row:

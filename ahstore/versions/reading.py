@@ -78,34 +78,43 @@ def _read_once(
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):
             raise InvalidInputError(f"{local} is not a regular file", path=local)
-        if before.st_size <= cutter.smallest:
-            content = _read_small(fd, put_chunk, before.st_size, monitor)
-        else:
-            content = _read_large(fd, cutter, put_chunk, monitor)
+        content = _read_large(fd, cutter, put_chunk, monitor)
         after = os.fstat(fd)
     finally:
         os.close(fd)
-    if content is None or content.size != after.st_size or signature(before) != signature(after):
+    if content.size != after.st_size or signature(before) != signature(after):
         return None
     return content, after
+
+
+def read_small(local: str, limit: int) -> tuple[bytes, os.stat_result] | None:
+    """Return the bytes and stat of a small file, or None where :func:`read_content` must decide.
+
+    That is when it has more than ``limit`` bytes, changed, is gone, or can't be read.
+    """
+    try:
+        fd = os.open(local, _OPEN_FLAGS)
+    except OSError:
+        return None
+    try:
+        before = os.fstat(fd)
+        size = before.st_size
+        if size > limit or not stat.S_ISREG(before.st_mode):
+            return None
+        data = os.read(fd, size + 1)
+        after = os.fstat(fd)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    if len(data) != size or signature(before) != signature(after):
+        return None
+    return data, after
 
 
 def signature(found: os.stat_result) -> tuple[int, int, int, int, int]:
     """Return what must stay equal while a file does not change."""
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
-
-
-def _read_small(fd: int, put_chunk: PutChunk, size: int, monitor: Monitor) -> Content | None:
-    """Read a file that cutting would leave in one piece."""
-    data = os.read(fd, size + 1)
-    if len(data) != size:
-        return None
-    md5 = hashlib.md5(data, usedforsecurity=False).digest()
-    if not data:
-        return Content(0, md5, 0, b"")
-    level, refs = build([ChunkRef(put_chunk(data), size)], put_chunk)
-    monitor.advance(bytes_=size)
-    return Content(size, md5, level, refs)
 
 
 def _read_large(fd: int, cutter: Cutter, put_chunk: PutChunk, monitor: Monitor) -> Content:

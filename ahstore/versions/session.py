@@ -71,17 +71,35 @@ class WriteSession:
         """Store a chunk and return its id; one that the store has is not written again."""
         self._lease.beat()
         address = sha256(data)
-        if not (self.has(Kind.CHUNK, address) or self._others_have(address, len(data))):
+        stored = self.has(Kind.CHUNK, address)
+        if not stored and self._look_around(len(data)):
+            stored = self.has(Kind.CHUNK, address)
+        if not stored:
             self._add("data", Kind.CHUNK, address, data)
         return ChunkId(address)
 
-    def _others_have(self, chunk: Address, size: int) -> bool:
+    def put_chunks(self, chunks: Sequence[bytes]) -> list[ChunkId]:
+        """Store many small chunks, asking the index for all at once; returns their ids."""
+        self._lease.beat()
+        addresses = [sha256(data) for data in chunks]
+        self._look_around(sum(map(len, chunks)))
+        rest = [a for a in addresses if (Kind.CHUNK, a) not in self._own]
+        stored = self._repo.index.find_many(Kind.CHUNK, rest)
+        for address, data in zip(addresses, chunks, strict=True):
+            place = stored.get(address)
+            if place is not None and self._confirm(place):
+                continue
+            if (Kind.CHUNK, address) not in self._own:
+                self._add("data", Kind.CHUNK, address, data)
+        return [ChunkId(address) for address in addresses]
+
+    def _look_around(self, size: int) -> bool:
         """Once, before much is written, learn of the packs that others have written."""
         self._new_bytes += size
-        if not self._new_bytes >= LOOK_AROUND_BYTES > self._new_bytes - size:
-            return False
-        self._repo.index.refresh()
-        return self.has(Kind.CHUNK, chunk)
+        crossed = self._new_bytes >= LOOK_AROUND_BYTES > self._new_bytes - size
+        if crossed:
+            self._repo.index.refresh()
+        return crossed
 
     def put_page(self, data: bytes) -> PageId:
         """Store a tree page and return its id."""

@@ -121,15 +121,17 @@ def test_damaged_bytes_are_never_handed_out(asset: Asset, tmp_path: Path) -> Non
     root = asset.repo.storage.capabilities.local_path
     if root is None:
         pytest.skip("damages files on disk")
-    asset.write(a=os.urandom(1000), b=os.urandom(500_000))
+    asset.write(a=os.urandom(60_000), b=os.urandom(500_000))
     commit = asset.commit()
     for key in list(asset.repo.storage.list("packs/data/")):
         path = Path(root) / key
         data = bytearray(path.read_bytes())
-        data[500] ^= 1
+        for at in range(100, len(data) - 20_000, 700):
+            data[at] ^= 1
         path.chmod(0o644)
         path.write_bytes(data)
-    with pytest.raises(CorruptError):
-        download(asset.repo, commit, target=str(tmp_path / "o"), paths=["a"])
+    for path in ("a", "b"):
+        with pytest.raises(CorruptError):
+            download(asset.repo, commit, target=str(tmp_path / "o"), paths=[path])
     assert files(tmp_path / "o") == []
     assert not list((tmp_path / "o").iterdir())

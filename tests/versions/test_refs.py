@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
 
 import pytest
@@ -22,6 +23,7 @@ def line(asset: Asset) -> list[CommitId]:
     commits = [Refs(asset.repo).get(asset.id, "main").commit]
     for count in range(3):
         asset.write(a=str(count))
+        time.sleep(0.02)  # heads have times of their own, by a clock that may tick coarsely
         commits.append(asset.commit(f"change {count}"))
     return commits
 
