@@ -124,7 +124,8 @@ def _earlier(repo: Repository, asset: AssetId, ref: str, found: Resolved, when: 
         wanted = next((r for i, r in enumerate(history) if i == _count(when, ref)), None)
     else:
         moment = _parse_time(ref, when)
-        wanted = next((r for r in history if r.time <= moment), None)
+        # Times are told to the microsecond: one told of a version finds that version.
+        wanted = next((r for r in history if r.time < moment + 1e-6), None)
     if wanted is None:
         raise NotFoundError(f"{ref!r}: branch {found.name!r} does not go back that far", ref=ref)
     return _as_commit(wanted, found)
