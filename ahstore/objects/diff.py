@@ -47,7 +47,8 @@ def diff(
             a.skip()
             b.skip()
         elif a.level == b.level:
-            _open_lesser(a, b)
+            # What ends first, the other side can't have any more.
+            (a if a.head[KEY] <= b.head[KEY] else b).open()
         elif a.level > b.level:
             if b.is_before(a):
                 yield from ((None, row) for row in b.take(1))
@@ -61,15 +62,6 @@ def diff(
         yield from ((row, None) for row in a.take())
     while not b.done:
         yield from ((None, row) for row in b.take())
-
-
-def _open_lesser(a: _Side, b: _Side) -> None:
-    """Open the page that ends first: the other side can't have it any more. Both, if they tie."""
-    key_a, key_b = a.head[KEY], b.head[KEY]
-    if key_a <= key_b:
-        a.open()
-    if key_b <= key_a:
-        b.open()
 
 
 def _compare_leaves(a: _Side, b: _Side) -> Iterator[tuple[Row | None, Row | None]]:

@@ -62,8 +62,8 @@ def test_a_diff_of_near_trees_equals_comparing_row_by_row(new_pages, a, change, 
 @pytest.mark.parametrize("seed", range(2))
 def test_diffs_of_large_trees(new_pages, seed):
     random_ = random.Random(seed)
-    a = dict.fromkeys(random_.sample(POOL, 20_000), 1)
-    for count in (1, 10, 500, 15_000):
+    a = dict.fromkeys(random_.sample(POOL, 12_000), 1)
+    for count in (1, 10, 500, 9_000):
         b = dict(a)
         for key in random_.sample(POOL, count):
             if random_.random() < 0.5:
@@ -72,7 +72,7 @@ def test_diffs_of_large_trees(new_pages, seed):
                 b.pop(key, None)
         check_diff(new_pages, a, b)
     keys = sorted(a)
-    for part in (keys[:7000], keys[7000:], keys[5000:9000], keys[:1], []):
+    for part in (keys[:5000], keys[5000:], keys[3000:6000], keys[:1], []):
         check_diff(new_pages, a, dict.fromkeys(part, 1))
         check_diff(new_pages, dict.fromkeys(part, 1), a)
 

@@ -104,16 +104,16 @@ def test_edits_of_runs_without_page_ends_equal_a_build(new_pages, data, size):
         contents = apply(contents, changes)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_edits_of_large_trees_equal_a_build(new_pages, seed):
     random_ = random.Random(seed)
-    contents = dict.fromkeys(random_.sample(POOL, 20_000), 1)
-    for count in (1, 2, 30, 1000, 15_000):
+    contents = dict.fromkeys(random_.sample(POOL, 12_000), 1)
+    for count in (1, 2, 30, 1000, 9_000):
         check_edit(new_pages, contents, random_changes(random_, contents, POOL, count))
     # Very skewed: one end only, one stretch only, all of it, all but one.
     keys = sorted(contents)
-    start = random_.randrange(10_000)
-    for stretch in (keys[:500], keys[-500:], keys[start : start + 5000], keys, keys[1:], keys[:-1]):
+    start = random_.randrange(6_000)
+    for stretch in (keys[:500], keys[-500:], keys[start : start + 3000], keys, keys[1:], keys[:-1]):
         check_edit(new_pages, contents, [(key, None) for key in stretch])
     growth = [(f"{key}+", [f"{key}+", 1, b"payload"]) for key in keys[start : start + 3000]]
     check_edit(new_pages, contents, growth)

@@ -113,7 +113,7 @@ def test_bombs_stay_small(data):
 
 @given(data=st.binary(max_size=120))
 @example(data=page_of(0, []))
-@settings(max_examples=500)
+@settings(max_examples=300)
 def test_random_bytes_give_typed_errors_only(data):
     with contextlib.suppress(CorruptError):
         page = decode_page(data)
@@ -123,7 +123,7 @@ def test_random_bytes_give_typed_errors_only(data):
 @given(
     flips=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=3)
 )
-@settings(max_examples=500)
+@settings(max_examples=300)
 def test_damaged_pages_give_typed_errors_only(new_pages, file_row, flips):
     pages = new_pages()
     build([file_row(f"{number:05}") for number in range(200)], pages)
@@ -135,6 +135,49 @@ def test_damaged_pages_give_typed_errors_only(new_pages, file_row, flips):
             page = decode_page(bytes(damaged))
             if page.level == 0 and page.rows:
                 check_rows(page.rows)
+
+
+def lies(first, second, third, upper):
+    """Roots of two levels with exactly one false statement each, about the second leaf."""
+    key, weight, page, count = second
+    return {
+        "last key too small": [first, ["c9", weight, page, count], third],
+        "last key too large": [first, [key + "0", weight, page, count], third],
+        "weight": [first, [key, weight + 1, page, count], third],
+        "count": [first, [key, weight, page, count + 1], third],
+        "another page": [first, [key, weight, third[2], count], third],
+        "a page of a level too many": [first, [key, weight, upper, count], third],
+        "keys of the page before": [],
+    }
+
+
+LIES = list(lies(["b", 1, ID, 1], ["d", 1, ID, 1], ["f", 1, ID, 1], ID))
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_each_statement_of_an_inner_row_is_checked(pages, lie):
+    # A page that is right by itself but stands in a wrong place hides or doubles files.
+    leaves = [[["a", 1], ["b", 1]], [["b5", 1], ["d", 1]], [["e", 1], ["f", 1]]]
+    rows = [[r[-1][0], 2, pages.put_page(page_of(0, r)), 2] for r in leaves]
+    upper = pages.put_page(page_of(1, [rows[1]]))
+    honest = pages.put_page(page_of(1, rows))
+    if lie == "keys of the page before":
+        overlapping = pages.put_page(page_of(0, [["a", 1], ["d", 1]]))
+        root = pages.put_page(page_of(1, [rows[0], ["d", 2, overlapping, 2], rows[2]]))
+    else:
+        root = pages.put_page(page_of(1, lies(*rows, upper)[lie]))
+    assert len(list(Tree(pages, honest).scan())) == 6
+    tree = Tree(pages, root)
+    for work in (
+        lambda: list(tree.scan()),
+        lambda: tree.find("c"),
+        lambda: tree.totals_under("c"),
+        lambda: edit(pages, root, [("c", ["c", 1])], pages),
+        lambda: find_overlap(tree, ["c"], ()),
+        lambda: list(diff(pages, root, pages, build([["c", 1]], pages))),
+    ):
+        with pytest.raises(CorruptError):
+            work()
 
 
 class Liar:

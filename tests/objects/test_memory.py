@@ -125,9 +125,9 @@ def test_the_cache_keeps_what_is_used_and_stays_bounded(large):
     pages, root = large
     ids = [page for page, level in Tree(pages, root).page_ids() if not level]
     small = PageCache(limit_bytes=3 * max(len(pages.data[page]) for page in ids))
-    for page in ids:
+    small.put(ids[0], None, decode_page(pages.data[ids[0]]))
+    for page in ids[1:]:
         small.put(page, None, decode_page(pages.data[page]))
-        small.put(ids[0], None, decode_page(pages.data[ids[0]]))
         assert small.find(ids[0], None) is not None
         assert sum(len(pages.data[each]) for each, _ in small._pages) <= small._limit_bytes
     assert small.find(ids[1], None) is None
