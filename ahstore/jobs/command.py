@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Sequence
 
 from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.jobs.spec import RunType
+from ahstore.jobs.workspace import PYTHONS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,8 +22,6 @@ else:
 
 CONFIG_NAME = "asset-hub.toml"
 MAX_CONFIG_BYTES = 1 << 20
-
-_PYTHONS = ("python", "python3")
 
 
 def choose_command(
@@ -51,7 +50,7 @@ def choose_command(
 
 def executable_argv(command: Sequence[str]) -> list[str]:
     """Return ``command`` as it is started: ``python`` is the interpreter that runs ahstore."""
-    if command[0] in _PYTHONS:
+    if command[0] in PYTHONS:
         return [sys.executable, *command[1:]]
     if command[0] == "sh":
         return [shutil.which("bash") or "/bin/sh", *command[1:]]
@@ -60,7 +59,7 @@ def executable_argv(command: Sequence[str]) -> list[str]:
 
 def program_name(command: Sequence[str]) -> str:
     """Return what messages call the program: the script for an interpreter, else the program."""
-    if command[0] in (*_PYTHONS, "sh", "bash") and len(command) > 1:
+    if command[0] in (*PYTHONS, "sh", "bash") and len(command) > 1:
         scripts = [part for part in command[1:] if not part.startswith("-")]
         return scripts[0] if scripts else command[0]
     return command[0]

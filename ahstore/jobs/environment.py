@@ -94,17 +94,17 @@ def caller_environment() -> dict[str, str]:
 
 
 def run_environment(
-    caller: Mapping[str, str], *, home: str, tmp: str, variables: Mapping[str, str]
+    caller: Mapping[str, str], *, home: str, tmp: str, programs: str, variables: Mapping[str, str]
 ) -> dict[str, str]:
     """Return what user code sees: allowed variables of the caller and the run's own ``AH_…``.
 
-    ``python`` found through ``PATH`` is the interpreter that runs ahstore; packages that the user
-    installed for himself stay importable although ``HOME`` is the run's own.
+    The folder ``programs`` comes first on ``PATH``; packages that the user installed for himself
+    stay importable although ``HOME`` is the run's own.
     """
     environment = {name: caller[name] for name in caller if _is_passed_on(name, caller[name])}
     path = caller.get("PATH") or os.defpath
     environment.update(
-        PATH=os.pathsep.join([os.path.dirname(sys.executable), path]),
+        PATH=os.pathsep.join([programs, os.path.dirname(sys.executable), path]),
         HOME=home,
         TMPDIR=tmp,
         USER="ahstore",

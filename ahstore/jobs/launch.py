@@ -32,12 +32,17 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)  # noqa: S606 (no shell is the point)
-    except (FileNotFoundError, NotADirectoryError):
-        sys.stderr.write(f"{command[0]}: command not found\n")
-        sys.exit(NOT_FOUND_STATUS)
     except OSError as error:
-        sys.stderr.write(f"{command[0]}: {error.strerror}\n")
-        sys.exit(NOT_EXECUTABLE_STATUS)
+        # A folder of PATH that may not be read gives "permission denied" for what is nowhere.
+        is_there = any(os.path.exists(place) for place in _places(command[0]))
+        sys.stderr.write(f"{command[0]}: {error.strerror if is_there else 'command not found'}\n")
+        sys.exit(NOT_EXECUTABLE_STATUS if is_there else NOT_FOUND_STATUS)
+
+
+def _places(program: str) -> list[str]:
+    if "/" in program:
+        return [program]
+    return [os.path.join(folder, program) for folder in os.get_exec_path()]
 
 
 if __name__ == "__main__":

@@ -116,6 +116,8 @@ def _environment() -> dict[str, str]:
     """Return the caller's environment, in which this very ahstore is found."""
     environment = caller_environment()
     root = str(Path(__file__).resolve().parents[2])
-    path = [root, *filter(None, [environment.get("PYTHONPATH")])]
+    given = environment.get("PYTHONPATH", "").split(os.pathsep)
+    # The supervisor works elsewhere: a relative folder would mean another there.
+    path = [root, *(os.path.abspath(folder) for folder in given if folder)]
     environment["PYTHONPATH"] = os.pathsep.join(path)
     return environment

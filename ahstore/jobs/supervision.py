@@ -217,6 +217,7 @@ class Supervision:
             caller_environment(),
             home=self._workspace.home,
             tmp=self._workspace.tmp,
+            programs=self._workspace.programs,
             variables=self._variables(),
         )
         self._on_phase("executing")

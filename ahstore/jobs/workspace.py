@@ -1,22 +1,25 @@
 """The folders of one run on the machine that runs it: where its code, inputs and outputs lie.
 
-``<runs root>/<run id>/{code,dataset,checkpoint,output,results,tmp,home,logs}``, readable by the
-user alone. What the run writes (everything but its inputs and our logs) is what ``volume`` limits.
+``<runs root>/<run id>/{code,dataset,checkpoint,output,results,tmp,home,bin,logs}``, readable by
+the user alone. What the run writes (everything but its inputs and our logs) is what ``volume`` limits.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
+import sys
 from dataclasses import dataclass
 
 from ahstore.errors import InvalidInputError, StorageError
 from ahstore.ids import RunId, parse_entity_id
 
+PYTHONS = ("python", "python3")
 METRICS_NAME = "metric.json"
 
-_MADE_FIRST = ("output", "results", "tmp", "home", "logs")
+_MADE_FIRST = ("output", "results", "tmp", "home", "bin", "logs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,11 @@ class Workspace:
         return os.path.join(self.root, "home")
 
     @property
+    def programs(self) -> str:
+        """First on the run's ``PATH``: ``python`` as the interpreter that runs ahstore."""
+        return os.path.join(self.root, "bin")
+
+    @property
     def logs(self) -> str:
         """What the supervisor itself has to say when all else fails."""
         return os.path.join(self.root, "logs")
@@ -91,10 +99,19 @@ class Workspace:
             os.mkdir(self.root, mode=0o700)
             for name in _MADE_FIRST:
                 os.mkdir(os.path.join(self.root, name), mode=0o700)
+            for name in PYTHONS:
+                self._make_program(name, sys.executable)
         except OSError as error:
             raise StorageError(
                 f"can't make the run's folder {self.root}: {error.strerror}", path=self.root
             ) from error
+
+    def _make_program(self, name: str, program: str) -> None:
+        # A script, not a link: an interpreter of a virtual environment knows it by its path.
+        path = os.path.join(self.programs, name)
+        with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(f'#!/bin/sh\nexec {shlex.quote(program)} "$@"\n')
+        os.chmod(path, 0o700)
 
     def code_folder(self, subpath: str) -> str:
         """Return the run's working directory, ``subpath`` of the checkout.

@@ -188,7 +188,7 @@ def test_a_caller_killed(how: str, house: House) -> None:
     ]
     done = subprocess.run(
         [sys.executable, "-c", CALLER, *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])},
         stdout=subprocess.PIPE,
         check=False,
         timeout=60,
@@ -320,7 +320,7 @@ def test_a_supervisor_of_another_run_does_nothing(house: House) -> None:
     stranger = subprocess.run(
         [sys.executable, "-m", "ahstore.jobs.supervisor", run.id],
         input=json.dumps(orders),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])},
         text=True,
         capture_output=True,
         check=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,9 +131,8 @@ def test_what_a_run_may_see_of_its_caller() -> None:
         "HOME": "/home/user",
         "SECRET": CANARY,
     }
-    seen = run_environment(caller, home="/h", tmp="/t", variables={"AH_RUN_ID": "x"})
+    seen = run_environment(caller, home="/h", tmp="/t", programs="/p", variables={"AH_RUN_ID": "x"})
     assert (seen["HOME"], seen["TMPDIR"], seen["AH_RUN_ID"]) == ("/h", "/t", "x")
     assert {"LANG", "LC_ALL", "CUDA_VISIBLE_DEVICES", "http_proxy"} <= set(seen)
     assert CANARY not in repr(seen)
-    assert seen["PATH"].endswith(":/bin")
-    assert Path(seen["PATH"].split(os.pathsep)[0], "python").exists()
+    assert seen["PATH"].split(os.pathsep) == ["/p", os.path.dirname(sys.executable), "/bin"]

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.jobs.conftest import House
 
@@ -102,6 +106,15 @@ def test_a_shell_script_runs(house: House) -> None:
     assert house.files(done.commit)["out"] == f"from {done.name}\n".encode()
 
 
+def test_python_in_a_script_is_the_one_that_runs_ahstore(house: House) -> None:
+    # Else a script finds another interpreter, or (where there is only python3) none.
+    script = "for p in python python3; do $p -c 'import sys; print(sys.prefix)' \"$@\"; done"
+    house.make_code({"train.sh": f'({script}) | tee "$AH_OUTPUT_DIR/prefix"\n'})
+    done = house.wait(house.train())
+    assert done.commit is not None
+    assert house.files(done.commit)["prefix"].decode().split() == [sys.prefix] * 2
+
+
 def test_user_code_starts_with_the_usual_signals(house: House) -> None:
     # Code that inherits ignored signals can't be interrupted, or misses the end of its children.
     script = 'grep -E "Sig(Ign|Blk)" /proc/self/status | tee "$AH_OUTPUT_DIR/signals"\n'
@@ -118,6 +131,12 @@ def test_user_code_starts_with_the_usual_signals(house: House) -> None:
     assert [line.split()[1] for line in house.log(run).splitlines() if "Sig" in line] == [
         "0" * 16
     ] * 2
+
+
+def test_a_relative_pythonpath_of_the_caller(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The supervisor does not work in the caller's folder.
+    monkeypatch.setenv("PYTHONPATH", os.path.relpath(os.pathsep.join(sys.path[1:2])))
+    assert house.wait(house.train(TRAIN)).status == "Succeeded"
 
 
 def test_the_example_of_the_documentation_runs(house: House) -> None:

@@ -87,6 +87,15 @@ def test_a_missing_program_is_told(tmp_path: Path) -> None:
     assert "no-such-program: command not found" in result["output"]
 
 
+def test_a_program_that_is_no_program_is_told(tmp_path: Path) -> None:
+    result = run(tmp_path, "", argv=["./w"])
+    assert (result["status"], result["by"]) == (127, "exit")
+    (tmp_path / "w").write_text("no program")
+    result = run(tmp_path, "", argv=["./w"])
+    assert result["status"] == 126
+    assert "./w: Permission denied" in result["output"]
+
+
 def test_long_output_arrives_whole(tmp_path: Path) -> None:
     code = "import sys\nfor i in range(20000): print('x' * 99)\nprint('end', file=sys.stderr)"
     result = run(tmp_path / "w", code)
