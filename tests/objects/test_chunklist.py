@@ -68,6 +68,14 @@ def test_a_small_part_of_a_long_list_reads_one_list_a_level(pages):
     assert pages.pages_read == level == 3
 
 
+def test_a_part_ends_where_its_neighbours_begin(pages):
+    refs = chunks(600, length=10)
+    level, packed = build(refs, pages.put_chunk)
+    assert walked(pages, level, packed, offset=3000, length=10) == [(refs[300], 3000)]
+    assert walked(pages, level, packed, offset=3000, length=0) == []
+    assert walked(pages, level, packed, offset=6000) == []
+
+
 def test_an_insertion_changes_few_lists(pages):
     # Otherwise a changed byte in a large file would rewrite its whole list.
     refs = chunks(40_000)

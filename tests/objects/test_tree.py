@@ -66,6 +66,13 @@ def test_counts_under_a_prefix_read_a_few_pages(pages):
     assert pages.pages_read <= 6
 
 
+def test_listing_a_folder_reads_its_pages_only(pages):
+    tree = Tree(pages, build(rows_of(numbered(30_000)), pages))
+    pages.forget_counts()
+    assert len(list(tree.scan(prefix="dir050/"))) == 309
+    assert pages.pages_read <= 14
+
+
 def test_pages_are_listed_parents_first_without_reading_leaves(pages):
     tree = Tree(pages, build(rows_of(numbered(30_000)), pages))
     inner = sum(1 for data in pages.data.values() if decode_page(data).level)
