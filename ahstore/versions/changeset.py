@@ -49,21 +49,21 @@ def compare(tree: Tree, wanted: ChangeSet) -> tuple[Edits, list[Change]]:
     Raises:
         InvalidInputError: a file would stand where a folder is, or the other way round.
     """
-    puts = [row[PATH] for row in wanted.rows]
-    old = rows_at(tree, puts)
+    old = rows_at(tree, [row[PATH] for row in wanted.rows])
     gone = _deleted(tree, wanted.deletions)
-    check_overlap(tree, puts, gone)
     edits: Edits = []
     changes: list[Change] = []
     for row in wanted.rows:
         path = row[PATH]
         before = old.get(path)
         gone.pop(path, None)
-        if before is not None and same_content(before, row):
+        if before is row or (before is not None and same_content(before, row)):
             continue
         edits.append((path, row))
         kind: str = "modified" if before is not None else "added"
         changes.append(_change(kind, path, row[SIZE], before[SIZE] if before else None))
+    # What was there before can overlap with nothing: only new paths have to be looked at.
+    check_overlap(tree, [change.path for change in changes if change.kind == "added"], gone)
     for path, before in gone.items():
         edits.append((path, None))
         changes.append(Change("deleted", path, None, before[SIZE]))

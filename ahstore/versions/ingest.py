@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from ahstore.chunks.cutter import Cutter, CuttingParameters
-from ahstore.codec.canonical import decode, encode
-from ahstore.codec.digests import sha256
-from ahstore.errors import CorruptError
+from ahstore.codec.digests import MD5_BYTES, sha256
 from ahstore.ids import Address, ChunkId
 from ahstore.index.filestates import FileStates
 from ahstore.objects import content_type
 from ahstore.objects.file import (
+    EXECUTABLE,
     FLAGS,
     LEVEL_SHIFT,
     MD5,
+    REF_BYTES,
     REFS,
     SIZE,
     ChunkRef,
     Row,
     make_flags,
     pack_refs,
+    unpack_refs,
 )
 from ahstore.packs.place import Kind
 from ahstore.versions.closure import chunks_of
@@ -132,71 +133,63 @@ class Ingest:
         return rows
 
     def _batch(self, files: Sequence[LocalFile], rehash: bool) -> list[Row]:
-        nothing: list[Content | None] = [None] * len(files)
-        contents = nothing if rehash else self._remembered(files)
-        stats = [file.stat for file in files]
-        unknown = [at for at, content in enumerate(contents) if content is None]
+        rows: list[Row | None] = [None] * len(files)
+        if not rehash:
+            self._remembered(files, rows)
+        unknown = [at for at, row in enumerate(rows) if row is None]
         if unknown:
             started = self._states.now()
-            self._read(files, unknown, contents, stats)
-            for at in unknown:
-                content = contents[at]
-                assert content is not None
-                value = encode(list(content))
-                self._states.remember(files[at].local, stats[at], value, started=started)
+            for at, content, found in self._read(files, unknown):
+                value = _to_value(content)
+                self._states.remember(files[at].local, found, value, started=started)
+                rows[at] = _row(files[at].path, content, found)
         self._monitor.advance(files=len(files))
-        return [
-            _row(file.path, content, found.st_mtime_ns, found.st_mode)
-            for file, content, found in zip(files, contents, stats, strict=True)
-            if content is not None
-        ]
+        return [row for row in rows if row is not None]
 
-    def _remembered(self, files: Sequence[LocalFile]) -> list[Content | None]:
-        """Return what is remembered of each file, if its chunks are sure to be there."""
+    def _remembered(self, files: Sequence[LocalFile], rows: list[Row | None]) -> None:
+        """Fill in the rows of files that are as remembered, if their chunks are sure to be there.
+
+        An unchanged file gets the very row of the live commit, which is told from others at once.
+        """
         values = self._states.lookup_many([f.local for f in files], [f.stat for f in files])
-        found = [
-            self._trusted(value, file) if value is not None else None
-            for value, file in zip(values, files, strict=True)
-        ]
-        self._monitor.advance(bytes_=sum(content.size for content in found if content))
-        return found
-
-    def _trusted(self, value: bytes, file: LocalFile) -> Content | None:
-        content = _decode(value)
-        if content is None or content.size != file.stat.st_size:
-            return None
-        row = self._known_rows.get(file.path)
-        if row is not None and _content_of(row) == content:
-            return content
-        return content if self._sink.holds(content) else None
+        for at, (value, file) in enumerate(zip(values, files, strict=True)):
+            if value is None:
+                continue
+            row = self._known_rows.get(file.path)
+            if row is None or _value_of_row(row) != value or row[SIZE] != file.stat.st_size:
+                content = _from_value(value, file.stat.st_size)
+                if content is None or not self._sink.holds(content):
+                    continue
+                row = _row(file.path, content, file.stat)
+            elif row[FLAGS] & EXECUTABLE != bool(file.stat.st_mode & OWNER_EXECUTES):
+                row = [*row]
+                row[FLAGS] ^= EXECUTABLE
+            rows[at] = row
+            self._monitor.advance(bytes_=row[SIZE])
 
     def _read(
-        self,
-        files: Sequence[LocalFile],
-        unknown: Sequence[int],
-        contents: list[Content | None],
-        stats: list[os.stat_result],
-    ) -> None:
-        """Read the files at the places ``unknown`` and put what was found into the lists."""
-        small: list[tuple[int, bytes]] = []
+        self, files: Sequence[LocalFile], places: Sequence[int]
+    ) -> Iterator[tuple[int, Content, os.stat_result]]:
+        """Read the files at these places; yield place, content and stat of each, in any order."""
+        small: list[tuple[int, bytes, os.stat_result]] = []
         limit = self._cutter.smallest
-        for at in unknown:
-            read = read_small(files[at].local, limit) if files[at].stat.st_size <= limit else None
-            if read is None:
-                contents[at], stats[at] = read_content(
-                    files[at].local, self._cutter, self._sink.put_chunk, self._monitor
-                )
+        for at in places:
+            file = files[at]
+            read = read_small(file.local, limit) if file.stat.st_size <= limit else None
+            if read is not None:
+                small.append((at, *read))
             else:
-                small.append((at, read[0]))
-                stats[at] = read[1]
-        chunks = self._sink.put_chunks([data for _, data in small if data])
-        ids = iter(chunks)
+                yield (
+                    at,
+                    *read_content(file.local, self._cutter, self._sink.put_chunk, self._monitor),
+                )
+        ids = iter(self._sink.put_chunks([data for _, data, _ in small if data]))
         md5 = hashlib.md5
-        for at, data in small:
+        for at, data, found in small:
             size = len(data)
             refs = pack_refs([ChunkRef(next(ids), size)]) if size else b""
-            contents[at] = Content(size, md5(data, usedforsecurity=False).digest(), 0, refs)
-        self._monitor.advance(bytes_=sum(len(data) for _, data in small))
+            yield at, Content(size, md5(data, usedforsecurity=False).digest(), 0, refs), found
+        self._monitor.advance(bytes_=sum(len(data) for _, data, _ in small))
 
 
 def _batches(files: Sequence[LocalFile]) -> list[Sequence[LocalFile]]:
@@ -213,21 +206,30 @@ def _batches(files: Sequence[LocalFile]) -> list[Sequence[LocalFile]]:
     return batches
 
 
-def _decode(value: bytes) -> Content | None:
-    try:
-        fields = decode(value)
-    except CorruptError:
+# What is remembered of a file: MD5, level, refs. Flat, so that a row is compared with it at once.
+
+
+def _to_value(content: Content) -> bytes:
+    return content.md5 + bytes([content.level]) + content.refs
+
+
+def _value_of_row(row: Row) -> bytes:
+    value: bytes = row[MD5] + bytes([row[FLAGS] >> LEVEL_SHIFT]) + row[REFS]
+    return value
+
+
+def _from_value(value: bytes, size: int) -> Content | None:
+    """Return the remembered content of a file of ``size`` bytes, None if it can't be that."""
+    if len(value) <= MD5_BYTES or (len(value) - MD5_BYTES - 1) % REF_BYTES:
         return None
-    if not isinstance(fields, list) or [type(f) for f in fields] != [int, bytes, int, bytes]:
+    refs = value[MD5_BYTES + 1 :]
+    if sum(ref.length for ref in unpack_refs(refs)) != size:
         return None
-    return Content(*fields)  # type: ignore[arg-type]
+    return Content(size, value[:MD5_BYTES], value[MD5_BYTES], refs)
 
 
-def _content_of(row: Row) -> Content:
-    return Content(row[SIZE], row[MD5], row[FLAGS] >> LEVEL_SHIFT, row[REFS])
-
-
-def _row(path: str, content: Content, mtime_ns: int, mode: int) -> Row:
-    flags = make_flags(executable=bool(mode & OWNER_EXECUTES), level=content.level)
+def _row(path: str, content: Content, found: os.stat_result) -> Row:
+    executable = bool(found.st_mode & OWNER_EXECUTES)
+    flags = make_flags(executable=executable, level=content.level)
     kind = content_type.guess_code(path)
-    return [path, content.size, content.md5, mtime_ns, flags, kind, content.refs]
+    return [path, content.size, content.md5, found.st_mtime_ns, flags, kind, content.refs]

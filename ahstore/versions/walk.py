@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ahstore.errors import InvalidInputError, ObjectNotFoundError, StorageError
-from ahstore.names import check_object_path
+from ahstore.names import are_plain_paths, check_object_path
 from ahstore.versions.changes import Addition
+
+PATHS_AT_ONCE = 1024
 
 
 class LocalFile(NamedTuple):
@@ -36,12 +38,27 @@ def walk(additions: Iterable[Addition]) -> list[LocalFile]:
     for addition in additions:
         found.extend(_walk_one(addition))
     found.sort(key=lambda file: file.path)
+    _check_paths(found)
     for one, two in itertools.pairwise(found):
         if one.path == two.path and one.local != two.local:
             raise InvalidInputError(
                 f"{one.local} and {two.local} would both become {one.path}", path=one.path
             )
     return _without_repeats(found)
+
+
+def _check_paths(files: list[LocalFile]) -> None:
+    """Refuse a path that a commit can't hold; plain ones are told in bulk."""
+    for at in range(0, len(files), PATHS_AT_ONCE):
+        some = files[at : at + PATHS_AT_ONCE]
+        if are_plain_paths([file.path for file in some]):
+            continue
+        for file in some:
+            try:
+                check_object_path(file.path)
+            except InvalidInputError as error:
+                shown = file.local.encode("utf-8", "backslashreplace").decode()
+                raise InvalidInputError(f"can't add {shown!r}: {error}", path=shown) from None
 
 
 def _without_repeats(files: list[LocalFile]) -> list[LocalFile]:
@@ -99,9 +116,4 @@ def _linked(root: str, entry: os.DirEntry[str], target: str) -> LocalFile:
 def _regular(path: str, local: str, found: os.stat_result) -> LocalFile:
     if not stat.S_ISREG(found.st_mode):
         raise InvalidInputError(f"{local} is not a regular file or folder", path=local)
-    try:
-        check_object_path(path)
-    except InvalidInputError as error:
-        shown = local.encode("utf-8", "backslashreplace").decode()
-        raise InvalidInputError(f"can't add {shown!r}: {error}", path=shown) from None
     return LocalFile(path, local, found)
