@@ -36,6 +36,8 @@ install_system_packages() {
     say "installing $missing"
     # shellcheck disable=SC2086  # a list of names
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing; } >&2
+    missing=$(missing_packages | tr '\n' ' ')
+    [ -z "$missing" ] || { say "still missing for $python: $missing"; exit 1; }
 }
 
 fingerprint() {
