@@ -8,7 +8,7 @@ by pyfastcdc's compiled form, which is the only one accepted: its fallback is 10
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ class CuttingParameters:
 
     Attributes:
         nominal: where cutting becomes likely, a power of two.
-        min: no chunk is shorter, but the last of a file.
+        min: no chunk is shorter, but before an end: the file's, or that of one of its parts.
         max: no chunk is longer.
         normalization: 0 to 3, how closely sizes keep to the nominal one.
     """
@@ -94,66 +94,29 @@ class Cutter:
 
     def lengths(self, buffer: bytes | memoryview) -> list[int]:
         """Return the lengths of the chunks of a whole file held in ``buffer``."""
-        return [len(chunk) for chunk in self._cut_whole(self._engine(), memoryview(buffer))]
+        return [len(chunk) for chunk in self.cut([buffer])]
 
-    def cut(self, blocks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    def cut(
+        self, blocks: Iterable[bytes | memoryview], boundaries: Sequence[int] = ()
+    ) -> Iterator[bytes | memoryview]:
         """Yield the chunks of the file whose bytes come in ``blocks`` of any sizes.
 
         Holds the block at hand and less than ``max`` bytes of earlier ones. A chunk may be a view
         of a block: who reuses a block's memory must be done with its chunks before the next one.
 
+        Args:
+            blocks: the file's bytes.
+            boundaries: where the file's parts end, see :func:`~ahstore.chunks.boundaries`. A
+                chunk ends at those beside a part of at least ``min`` bytes: many small parts do
+                not make small chunks, and a change is felt in its own part and the next to it.
+
         Raises:
             UnsupportedError: pyfastcdc is there only in its slow form.
         """
-        engine = self._engine()
-        most = self.params.max
-        rest: list[bytes] = []
-        held = 0
-        for block in blocks:
-            view = memoryview(block).cast("B")
-            if held + len(view) < most:
-                rest.append(bytes(view))
-                held += len(view)
-                continue
-            at = 0
-            if held:
-                # Chunks that start in the rest end in the rest or in as much of the block as here.
-                joined = memoryview(b"".join([*rest, view[:most]]))
-                for chunk in self._sure_chunks(engine, joined):
-                    if at >= held:
-                        break
-                    yield chunk
-                    at += len(chunk)
-                if at < held:  # the block was short, and is in there whole
-                    rest, held = [bytes(joined[at:])], len(joined) - at
-                    continue
-                view = view[at - held :]
-            at = 0
-            for chunk in self._sure_chunks(engine, view):
-                yield chunk
-                at += len(chunk)
-            rest, held = [bytes(view[at:])], len(view) - at
-        yield from self._cut_whole(engine, memoryview(b"".join(rest)))
-
-    def _cut_whole(self, engine: FastCDC, view: memoryview) -> Iterator[memoryview]:
-        if len(view):
-            at = 0
-            for chunk in engine.cut_buf(view):
-                yield view[at : at + chunk.length]
-                at += chunk.length
-
-    def _sure_chunks(self, engine: FastCDC, view: memoryview) -> Iterator[memoryview]:
-        """Yield leading chunks that stay the same whatever follows ``view``.
-
-        A cut before the end was told by the bytes before it; one at the end is none, unless the
-        chunk could not have become longer.
-        """
-        at = 0
-        for chunk in self._cut_whole(engine, view):
-            at += len(chunk)
-            if at == len(view) and len(chunk) < self.params.max:
-                return
-            yield chunk
+        segment = _Segment(self._engine(), self.params.max)
+        for part, is_last in _parts(blocks, _ends(boundaries, self.params.min)):
+            yield from segment.take(part, is_last=is_last)
+        yield from segment.take(memoryview(b""), is_last=True)
 
     def _engine(self) -> FastCDC:
         params = self.params
@@ -163,6 +126,95 @@ class Cutter:
             max_size=params.max,
             normalized_chunking=params.normalization,  # type: ignore[arg-type]
         )
+
+
+def _ends(boundaries: Sequence[int], long: int) -> list[int]:
+    """Return the boundaries beside a part of at least ``long`` bytes."""
+    edges = sorted({at for at in boundaries if at > 0})
+    # What follows the last one, which is the end of the file, counts as short.
+    around = zip([0, *edges], edges, [*edges[1:], *edges[-1:]], strict=False)
+    return [at for before, at, after in around if max(at - before, after - at) >= long]
+
+
+def _parts(
+    blocks: Iterable[bytes | memoryview], ends: Sequence[int]
+) -> Iterator[tuple[memoryview, bool]]:
+    """Yield the blocks, split at ``ends``, and whether there is one where each stops."""
+    at = index = 0
+    for block in blocks:
+        view = memoryview(block).cast("B")
+        while index < len(ends) and ends[index] <= at + len(view):
+            length = ends[index] - at
+            yield view[:length], True
+            view = view[length:]
+            at += length
+            index += 1
+        yield view, False
+        at += len(view)
+
+
+class _Segment:
+    """The bytes from one end to the next, cut by content as if they were a file."""
+
+    def __init__(self, engine: FastCDC, most: int) -> None:
+        self._engine = engine
+        self._most = most
+        self._rest: list[bytes] = []
+        self._held = 0  # bytes in the rest: less than most
+
+    def take(self, view: memoryview, *, is_last: bool) -> Iterator[memoryview]:
+        """Yield the chunks that are sure now; all of them with the segment's last bytes."""
+        if not is_last and self._held + len(view) < self._most:
+            self._keep(view)
+            return
+        if self._held:
+            held, self._held = self._held, 0
+            # A chunk that starts in the rest ends in the rest or in as much of the view as here.
+            joined = memoryview(b"".join([*self._rest, view[: self._most]]))
+            self._rest = []
+            if is_last and len(view) <= self._most:
+                yield from self._all_chunks(joined)
+                return
+            at = 0
+            for chunk in self._sure_chunks(joined):
+                if at >= held:
+                    break
+                yield chunk
+                at += len(chunk)
+            if at < held:  # the view was short, and is in there whole
+                self._keep(joined[at:])
+                return
+            view = view[at - held :]
+        at = 0
+        for chunk in self._all_chunks(view) if is_last else self._sure_chunks(view):
+            yield chunk
+            at += len(chunk)
+        self._keep(view[at:])
+
+    def _keep(self, view: memoryview) -> None:
+        if len(view):
+            self._rest.append(bytes(view))
+            self._held += len(view)
+
+    def _all_chunks(self, view: memoryview) -> Iterator[memoryview]:
+        if len(view):
+            at = 0
+            for chunk in self._engine.cut_buf(view):
+                yield view[at : at + chunk.length]
+                at += chunk.length
+
+    def _sure_chunks(self, view: memoryview) -> Iterator[memoryview]:
+        """Yield leading chunks that stay the same whatever follows ``view``.
+
+        A cut before the end was told by the bytes before it; one at the end is none, unless the
+        chunk could not have become longer.
+        """
+        at = 0
+        for chunk in self._all_chunks(view):
+            at += len(chunk)
+            if at == len(view) and len(chunk) < self._most:
+                return
+            yield chunk
 
 
 def _load() -> type[FastCDC]:

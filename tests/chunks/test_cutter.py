@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -52,6 +53,57 @@ def test_equal_blocks(step):
     data = noise(30_000)
     blocks = [data[at : at + step] for at in range(0, len(data), step)]
     assert [len(c) for c in Cutter(SMALL).cut(iter(blocks))] == Cutter(SMALL).lengths(data)
+
+
+def blocks_of(data, sizes):
+    at = 0
+    for length in [*sizes, len(data)]:
+        yield data[at : at + length]
+        at += length
+
+
+BOUNDARIES = st.lists(st.integers(-5, 13_000) | st.integers(0, 130).map(lambda n: n * 100))
+
+
+@given(
+    st.integers(0, 12_000),
+    st.lists(st.integers(0, 3000), max_size=30),
+    BOUNDARIES,
+    st.integers(0, 9),
+)
+def test_blocks_do_not_matter_with_boundaries(size, sizes, boundaries, seed):
+    # Whatever a format says of a file: its bytes come back, in chunks of bounded size.
+    data = bytes(size) if seed % 3 == 0 else noise(size, seed)
+    chunks = [bytes(c) for c in Cutter(SMALL).cut(blocks_of(data, sizes), boundaries)]
+    assert b"".join(chunks) == data
+    assert all(0 < len(chunk) <= SMALL.max for chunk in chunks)
+    assert chunks == [bytes(c) for c in Cutter(SMALL).cut([data], boundaries)]
+
+
+@given(st.lists(st.integers(1, 700), min_size=1, max_size=40), st.integers(0, 9))
+def test_between_ends_a_file_is_cut_as_if_it_stood_alone(lengths, seed):
+    # Equal tensors in two files must give equal chunks, wherever they stand.
+    data = noise(sum(lengths), seed)
+    edges = list(accumulate(lengths))
+    parts, start = [], 0
+    for at, before, after in zip(edges, lengths, [*lengths[1:], 0], strict=True):
+        if before >= SMALL.min or after >= SMALL.min or at == len(data):
+            parts.append(data[start:at])
+            start = at
+    cutter = Cutter(SMALL)
+    alone = [bytes(c) for part in parts for c in cutter.cut([part])]
+    assert [bytes(c) for c in cutter.cut(blocks_of(data, [5, 900] * 9), edges)] == alone
+
+
+def test_many_small_parts_do_not_make_small_chunks():
+    data = noise(400_000)
+    cutter = Cutter(SMALL)
+    assert list(cutter.cut([data], range(10, 400_001, 10))) == list(cutter.cut([data]))
+    mixed = list(accumulate([300, 10, 10, 10] * 1000))
+    chunks = len(list(cutter.cut([data], mixed)))
+    assert chunks <= 2 * 330_000 / SMALL.min
+    assert cutter.lengths(data[: cutter.smallest]) == [cutter.smallest]
+    assert len(list(cutter.cut([data[:64]], [8, 30, 60, 64]))) == 1
 
 
 def test_sizes_keep_their_bounds():

@@ -1,0 +1,127 @@
+"""zip, as it carries NumPy's npz, PyTorch's checkpoints and much else: cut at the members' data.
+
+What stands between two members' data (descriptor, local header with padding and checksum, and the
+small header of an ``.npy``) is kept apart from both, so the same array gives the same chunks under
+another name, behind another neighbour and in a file of another format.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ahstore.chunks.formats.reading import MAX_PARTS, Glance, NotThisFormatError
+
+MAX_DIRECTORY_BYTES = 8 * 2**20
+LEAST_MEMBER_BYTES = 16_384  # the local headers of smaller ones are not even read
+_LOCAL = struct.Struct("<4s22xHH")
+_CENTRAL = struct.Struct("<4s16xIIHHH8xI")
+_END = struct.Struct("<4s6xHIIH")
+_LOCATOR64 = struct.Struct("<4s4xQ4x")
+_END64 = struct.Struct("<4s28xQQQ")
+_MAX_COMMENT_BYTES = 65_535
+_FULL = 0xFFFFFFFF
+_LOCAL_BYTES = 512  # enough for the names, padding and .npy header of nearly all
+
+
+class _Member(NamedTuple):
+    header: int  # offset of its local header
+    stored: int  # bytes of its data as they lie in the file
+
+
+def is_it(head: bytes) -> bool:
+    """Tell whether a file that begins so may be one."""
+    return head.startswith(b"PK\x03\x04")
+
+
+def boundaries(file: Glance) -> list[int]:
+    """Return where local headers, members' data and the central directory begin, in no order.
+
+    Raises:
+        NotThisFormatError: an end, a directory or a local header that is none.
+    """
+    count, size, start = _end(file)
+    if count > MAX_PARTS or size > MAX_DIRECTORY_BYTES:
+        raise NotThisFormatError
+    found = [start]
+    for member in _members(file.read(start, size), count):
+        found.append(member.header)
+        if member.stored >= LEAST_MEMBER_BYTES:
+            begin, payload = _data(file, member.header)
+            if begin + member.stored > start:
+                raise NotThisFormatError
+            found += (begin, payload, begin + member.stored)
+    return found
+
+
+def _end(file: Glance) -> tuple[int, int, int]:
+    """Return the number of members and the directory's size and offset."""
+    length = min(file.size, _END.size + _LOCATOR64.size + _MAX_COMMENT_BYTES)
+    tail = file.read(file.size - length, length)
+    # The record ends the file but for its comment: else those letters stand in some data.
+    at = tail.rfind(b"PK\x05\x06")
+    if not 0 <= at <= length - _END.size:
+        raise NotThisFormatError
+    _, count, size, start, comment = _END.unpack_from(tail, at)
+    if at + _END.size + comment != length:
+        raise NotThisFormatError
+    if at >= _LOCATOR64.size:
+        magic, end64 = _LOCATOR64.unpack_from(tail, at - _LOCATOR64.size)
+        if magic == b"PK\x06\x07":
+            magic, count, size, start = _END64.unpack(file.read(end64, _END64.size))
+            if magic != b"PK\x06\x06":
+                raise NotThisFormatError
+    return count, size, start
+
+
+def _members(directory: bytes, count: int) -> Iterator[_Member]:
+    at = 0
+    for _ in range(count):
+        if at + _CENTRAL.size > len(directory):
+            raise NotThisFormatError
+        magic, stored, raw, name, extra, comment, header = _CENTRAL.unpack_from(directory, at)
+        if magic != b"PK\x01\x02":
+            raise NotThisFormatError
+        extra_at = at + _CENTRAL.size + name
+        at = extra_at + extra + comment
+        if _FULL in (stored, raw, header):
+            fields = directory[extra_at : extra_at + extra]
+            stored, header = _wide(fields, raw == _FULL, stored, header)
+        yield _Member(header, stored)
+    if at != len(directory):
+        raise NotThisFormatError
+
+
+def _wide(extra: bytes, raw_is_wide: bool, stored: int, header: int) -> tuple[int, int]:
+    """Return size and offset of a member whose numbers stand in a zip64 field."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, at)
+        if kind == 1:
+            values = [v for (v,) in struct.iter_unpack("<Q", extra[at + 4 :][: length // 8 * 8])]
+            values = values[raw_is_wide:]
+            if stored == _FULL and values:
+                stored = values.pop(0)
+            if header == _FULL and values:
+                header = values.pop(0)
+            break
+        at += 4 + length
+    return stored, header
+
+
+def _data(file: Glance, header: int) -> tuple[int, int]:
+    """Return where a member's data begins, and where its array does if it is an ``.npy``."""
+    local = file.read_upto(header, _LOCAL_BYTES)
+    if len(local) < _LOCAL.size:
+        raise NotThisFormatError
+    magic, name, extra = _LOCAL.unpack_from(local)
+    if magic != b"PK\x03\x04":
+        raise NotThisFormatError
+    begin = _LOCAL.size + name + extra
+    head = local[begin : begin + 12]
+    if head.startswith(b"\x93NUMPY\x01") and len(head) == 12:
+        return header + begin, header + begin + 10 + int.from_bytes(head[8:10], "little")
+    if head.startswith((b"\x93NUMPY\x02", b"\x93NUMPY\x03")) and len(head) == 12:
+        return header + begin, header + begin + 12 + int.from_bytes(head[8:12], "little")
+    return header + begin, header + begin
