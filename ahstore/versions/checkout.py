@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -12,24 +12,14 @@ from ahstore.errors import CorruptError, InvalidInputError, ObjectNotFoundError
 from ahstore.ids import ChunkId, CommitId
 from ahstore.names import check_object_path
 from ahstore.objects.chunklist import walk
-from ahstore.objects.file import (
-    EXECUTABLE,
-    FLAGS,
-    LEVEL_SHIFT,
-    MTIME_NS,
-    PATH,
-    REFS,
-    SIZE,
-    FileEntry,
-    Row,
-)
-from ahstore.objects.tree import Tree
+from ahstore.objects.file import FLAGS, LEVEL_SHIFT, REFS, SIZE, FileEntry, Row
+from ahstore.versions.collisions import refuse_collisions
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.repository import Repository
-from ahstore.versions.target import TargetFolder, refuse_collisions
+from ahstore.versions.restoring import restore
+from ahstore.versions.selection import Selection
+from ahstore.versions.target import TargetFolder
 
-SMALL_BYTES = 64 * 1024
-BATCH_FILES = 1024
 CHUNKS_AT_ONCE = 32
 
 
@@ -80,73 +70,16 @@ def download(
         InvalidInputError, UnsupportedError: the target can't take a file at its path.
         StorageError: the target's file system failed.
     """
-    rows = _selected(repo, commit, paths)
-    refuse_collisions(target, (row[PATH] for row in rows))
-    total = sum(row[SIZE] for row in rows)
-    monitor.start("Downloading", files=len(rows), bytes_=total)
+    selection = Selection(repo, commit, paths)
+    refuse_collisions(target, selection.paths)
+    files, size = selection.totals()
+    monitor.start("Downloading", files=files, bytes_=size)
     try:
         with TargetFolder(target, read_only=read_only) as folder:
-            for batch in _batches(rows):
-                _write_batch(repo, folder, batch, monitor)
+            restore(repo, folder, selection.rows(), monitor)
     finally:
         monitor.finish()
-    return DownloadResult(len(rows), total)
-
-
-def _selected(repo: Repository, commit: CommitId, paths: Sequence[str]) -> list[Row]:
-    tree = repo.tree(repo.read_commit(commit).tree)
-    if not paths:
-        return list(tree.scan())
-    chosen: dict[str, Row] = {}
-    for path in paths:
-        found = _at_path(tree, path)
-        if not found:
-            raise ObjectNotFoundError(
-                f"there is no object or folder {path!r} in commit {commit.hex()[:8]}", path=path
-            )
-        chosen.update((row[PATH], row) for row in found)
-    return [chosen[path] for path in sorted(chosen)]
-
-
-def _at_path(tree: Tree, path: str) -> list[Row]:
-    check_object_path(path.removesuffix("/"))
-    row = None if path.endswith("/") else tree.find(path)
-    return [row] if row is not None else list(tree.scan(prefix=path.rstrip("/") + "/"))
-
-
-def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Group rows in order, small files together, so that their chunks are read in few reads."""
-    batch: list[Row] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += row[SIZE]
-        if len(batch) >= BATCH_FILES or size >= BATCH_FILES * 4096:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _write_batch(
-    repo: Repository, folder: TargetFolder, batch: list[Row], monitor: Monitor
-) -> None:
-    small = [r for r in batch if r[SIZE] <= SMALL_BYTES and r[FLAGS] >> LEVEL_SHIFT == 0]
-    wanted = [ChunkId(r[REFS][:32]) for r in small if len(r[REFS]) == 40]
-    chunks = dict(repo.read_chunks(wanted)) if wanted else {}
-    for row in batch:
-        file = folder.create(row[PATH])
-        try:
-            if row[SIZE]:
-                first = chunks.get(row[REFS][:32]) if len(row[REFS]) == 40 else None
-                for data in [first] if first is not None else read_row(repo, row):
-                    file.write(data)
-                    monitor.advance(bytes_=len(data))
-            file.commit(mtime_ns=row[MTIME_NS], executable=bool(row[FLAGS] & EXECUTABLE))
-        except BaseException:
-            file.abort()
-            raise
-        monitor.advance(files=1)
+    return DownloadResult(files, size)
 
 
 def read_row(repo: Repository, row: Row, *, offset: int = 0) -> Iterator[bytes]:

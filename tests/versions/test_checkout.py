@@ -15,7 +15,7 @@ from ahstore.errors import (
     UnsupportedError,
 )
 from ahstore.ids import CommitId
-from ahstore.versions import target
+from ahstore.versions import collisions
 from ahstore.versions.checkout import download
 from tests.versions.kit import Asset
 
@@ -112,7 +112,7 @@ def test_names_that_differ_by_case_are_refused_where_they_would_meet(
     commit = asset.commit()
     download(asset.repo, commit, target=str(tmp_path / "o"))
     assert files(tmp_path / "o") == ["README", "readme"]
-    monkeypatch.setattr(target, "_same_place", lambda *_: True)
+    monkeypatch.setattr(collisions, "_same_place", lambda *_: True)
     with pytest.raises(UnsupportedError, match=r"'README' and 'readme' would be one file"):
         download(asset.repo, commit, target=str(tmp_path / "p"))
 
