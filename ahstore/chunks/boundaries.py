@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from ahstore.chunks.formats import parquet, safetensors, zip  # noqa: A004 (a format's name)
 from ahstore.chunks.formats.reading import Glance, NotThisFormatError, ReadAt
 
+RULE = 1  # grows with any change of what is found in some file: store.json names it
 _FORMATS = (safetensors, zip, parquet)
 _HEAD_BYTES = 16
 

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ahstore.chunks.boundaries import RULE as FORMATS
+from ahstore.chunks.boundaries import boundaries as find_boundaries
+from ahstore.chunks.formats.reading import ReadAt
 from ahstore.errors import CorruptError, InvalidInputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -30,12 +33,15 @@ class CuttingParameters:
         min: no chunk is shorter, but before an end: the file's, or that of one of its parts.
         max: no chunk is longer.
         normalization: 0 to 3, how closely sizes keep to the nominal one.
+        formats: which rule tells the parts of a file, 0 for none. It belongs to the store, as a
+            file's references, by which versions are compared, follow from it.
     """
 
     nominal: int = 262_144
     min: int = 65_536
     max: int = 1_048_576
     normalization: int = 2
+    formats: int = FORMATS
 
     def __post_init__(self) -> None:
         for name, (low, high) in _BOUNDS.items():
@@ -47,6 +53,8 @@ class CuttingParameters:
             raise InvalidInputError("sizes of chunks must be min < nominal < max")
         if self.normalization not in (0, 1, 2, 3):
             raise InvalidInputError("normalization must be 0 to 3")
+        if self.formats not in (0, FORMATS):
+            raise InvalidInputError(f"formats must be 0 or {FORMATS}")
 
     def to_value(self) -> dict[str, Any]:
         """Return what ``store.json`` says of cutting."""
@@ -56,6 +64,7 @@ class CuttingParameters:
             "min": self.min,
             "max": self.max,
             "normalization": self.normalization,
+            "formats": self.formats,
         }
 
     @staticmethod
@@ -63,20 +72,22 @@ class CuttingParameters:
         """Return the parameters that ``store.json`` names.
 
         Raises:
-            UnsupportedError: another algorithm.
+            UnsupportedError: another algorithm, or a later rule of parts.
             CorruptError: nonsense.
         """
         if not isinstance(value, dict) or not isinstance(value.get("algorithm"), str):
             raise CorruptError("the store does not say how files are cut")
         if value["algorithm"] != ALGORITHM:
             raise UnsupportedError(f"the store cuts files by {value['algorithm']!r}")
-        sizes: dict[str, Any] = {
-            name: value.get(name) for name in ("nominal", "min", "max", "normalization")
-        }
-        if set(value) != {"algorithm", *sizes} or any(type(v) is not int for v in sizes.values()):
+        names = ("nominal", "min", "max", "normalization", "formats")
+        numbers: dict[str, Any] = {"formats": 0, **value}  # stores from before it have none
+        del numbers["algorithm"]
+        if set(numbers) != {*names} or any(type(v) is not int for v in numbers.values()):
             raise CorruptError(f"the store's parameters for cutting make no sense: {value}")
+        if numbers["formats"] > FORMATS:
+            raise UnsupportedError("the store cuts files by a later rule: upgrade ahstore")
         try:
-            return CuttingParameters(**sizes)
+            return CuttingParameters(**numbers)
         except InvalidInputError as error:
             raise CorruptError(f"the store's parameters for cutting: {error}") from error
 
@@ -92,6 +103,18 @@ class Cutter:
         """Up to this many bytes a file is one chunk for certain, so there is nothing to cut."""
         return self.params.min
 
+    def boundaries(self, read_at: ReadAt, size: int) -> Sequence[int]:
+        """Return what to give to :meth:`cut` for a file of ``size`` bytes, see there.
+
+        Args:
+            read_at: ``read_at(offset, length)`` gives that many bytes of the file, or fewer at
+                its end; what it raises is passed on.
+            size: in bytes.
+        """
+        if self.params.formats == 0 or size <= self.smallest:
+            return ()
+        return find_boundaries(read_at, size)
+
     def lengths(self, buffer: bytes | memoryview) -> list[int]:
         """Return the lengths of the chunks of a whole file held in ``buffer``."""
         return [len(chunk) for chunk in self.cut([buffer])]
@@ -106,8 +129,7 @@ class Cutter:
 
         Args:
             blocks: the file's bytes.
-            boundaries: where the file's parts end, see :func:`~ahstore.chunks.boundaries`. A
-                chunk ends at those beside a part of at least ``min`` bytes: many small parts do
+            boundaries: where the file's parts end, see :meth:`boundaries`. A chunk ends at those beside a part of at least ``min`` bytes: many small parts do
                 not make small chunks, and a change is felt in its own part and the next to it.
 
         Raises:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ahstore.chunks.cutter import Cutter, CuttingParameters
 from ahstore.errors import CorruptError, InvalidInputError, UnsupportedError
+from tests.chunks.format_files import safetensors
 
 GOLDEN_FIRST = [278914, 292048, 305716, 477575, 270770, 304431]
 GOLDEN_DIGEST = "f797ea9bfbc9d766"
@@ -163,12 +164,32 @@ def test_parameters_come_back():
         assert CuttingParameters.from_value(params.to_value()) == params
 
 
+def test_the_rule_of_parts_belongs_to_the_store():
+    # Two programs that cut one file differently would each see the other's version as changed.
+    data = safetensors({"a": noise(70_000), "b": noise(80_000)})
+    older = {k: v for k, v in CuttingParameters().to_value().items() if k != "formats"}
+    without = Cutter(CuttingParameters.from_value(older))
+    found = Cutter(CuttingParameters()).boundaries(lambda at, n: data[at : at + n], len(data))
+    assert len(found) == 3
+    assert without.boundaries(lambda at, n: data[at : at + n], len(data)) == ()
+
+
+def test_small_files_are_not_looked_at():
+    data = safetensors({"a": noise(30_000), "b": noise(30_000)})
+    cutter = Cutter(CuttingParameters())
+    assert cutter.boundaries(lambda at, n: pytest.fail("read"), len(data)) == ()
+
+
 def test_parameters_are_checked():
     good = CuttingParameters().to_value()
     with pytest.raises(UnsupportedError):
         CuttingParameters.from_value({**good, "algorithm": "rabin"})
+    with pytest.raises(UnsupportedError, match="upgrade"):
+        CuttingParameters.from_value({**good, "formats": 2})
     for bad in (
         None,
+        {**good, "formats": -1},
+        {**good, "formats": None},
         {},
         [],
         {**good, "nominal": 1000},
