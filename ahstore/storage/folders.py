@@ -65,27 +65,28 @@ class Folders:
         Raises:
             OSError: a sync failed.
         """
+        synced: dict[str, int] = {}
         inode = os.fstat(fd).st_ino
-        if self._durable.get(folder) == inode:
-            return
-        above = folder
-        while above:
-            above = above[: above.rfind("/", 0, -1) + 1]
-            sync_folder(self.path(above))
+        # Up to the first folder whose own way up is known to be durable.
+        while folder and self._durable.get(folder) != inode:
+            synced[folder] = inode
+            folder = folder[: folder.rfind("/", 0, -1) + 1]
+            inode = sync_folder(self.path(folder))
         if len(self._durable) >= _REMEMBERED_FOLDERS:
             self._durable.clear()
-        self._durable[folder] = inode
+        self._durable.update(synced)
 
 
 def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def sync_folder(path: str) -> None:
-    """Make the entries of the folder ``path`` durable."""
+def sync_folder(path: str) -> int:
+    """Make the entries of the folder ``path`` durable; return its inode."""
     fd = _open(path)
     try:
         os.fsync(fd)
+        return os.fstat(fd).st_ino
     finally:
         os.close(fd)
 

@@ -68,7 +68,16 @@ def test_a_folder_made_again_is_synced_again(tmp_path: Path) -> None:
     os.rename(root / "logs/run", root / "elsewhere")
     with recorded() as calls:
         storage.create("logs/run/1", b"")
-    assert syncs_by(calls, root) == ["(file)", "logs", ".", "(name)", "logs/run"]
+    assert syncs_by(calls, root) == ["(file)", "logs", "(name)", "logs/run"]
+
+
+def test_a_new_folder_costs_one_sync_where_the_way_up_is_durable(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    storage = LocalStorage(root, create=True)
+    storage.create("logs/one/1", b"")
+    with recorded() as calls:
+        storage.create("logs/two/1", b"")
+    assert syncs_by(calls, root) == ["(file)", "logs", "(name)", "logs/two"]
 
 
 def test_a_new_store_is_durable_itself(tmp_path: Path) -> None:
