@@ -29,7 +29,7 @@ def objects(
     repo: Repository, commit: CommitId, *, prefix: str = "", located: bool = True
 ) -> Iterator[Record]:
     """Yield the objects of a commit whose paths start with ``prefix``, in order of paths."""
-    rows = repo.tree(repo.read_commit(commit).tree).scan(prefix=prefix)
+    rows = repo.files(commit).scan(prefix=prefix)
     if not located:
         yield from map(_object, rows)
         return

@@ -180,7 +180,7 @@ class Commit(Version):
 
     def totals(self) -> tuple[int, int]:
         """Return how many objects the commit holds, and their bytes."""
-        tree = self._core.repo.tree(self.body.tree)
+        tree = self._core.repo.files(self._commit)
         return tree.count(), tree.weight()
 
     def to_dict(self) -> dict[str, Any]:

@@ -92,7 +92,15 @@ def check_overlap(tree: Tree, puts: Sequence[str], gone: Container[str]) -> None
     Raises:
         InvalidInputError: names both paths.
     """
-    pair = find_overlap(tree, puts, gone)
+    refuse_overlap(find_overlap(tree, puts, gone))
+
+
+def refuse_overlap(pair: tuple[str, str] | None) -> None:
+    """Raise for a file and a path below it, if there is such a pair.
+
+    Raises:
+        InvalidInputError: names both paths.
+    """
     if pair is not None:
         file, below = pair
         raise InvalidInputError(

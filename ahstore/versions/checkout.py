@@ -33,7 +33,7 @@ class DownloadResult:
 
 def find_object(repo: Repository, commit: CommitId, path: str) -> FileEntry | None:
     """Return the object at ``path``, None if the commit has none there."""
-    row = repo.tree(repo.read_commit(commit).tree).find(check_object_path(path))
+    row = repo.files(commit).find(check_object_path(path))
     return FileEntry.from_row(row) if row is not None else None
 
 
@@ -43,7 +43,7 @@ def open_object(repo: Repository, commit: CommitId, path: str) -> BinaryIO:
     Raises:
         ObjectNotFoundError: the commit has no such object.
     """
-    row = repo.tree(repo.read_commit(commit).tree).find(check_object_path(path))
+    row = repo.files(commit).find(check_object_path(path))
     if row is None:
         raise ObjectNotFoundError(
             f"there is no object {path!r} in commit {commit.hex()[:8]}", path=path

@@ -14,10 +14,11 @@ from ahstore.names import check_object_path, check_ref_name
 from ahstore.objects import content_type
 from ahstore.objects.chunklist import build as build_refs
 from ahstore.objects.edit import edit
-from ahstore.objects.file import PATH, ChunkRef, Row, make_flags
+from ahstore.objects.file import PATH, ChunkRef, Row, check_rows, make_flags
+from ahstore.objects.overlap import find_overlap_among
 from ahstore.objects.tree import Tree, build
 from ahstore.versions.changes import Change, parse_adds, parse_deletes
-from ahstore.versions.changeset import ChangeSet, check_overlap, compare, rows_at
+from ahstore.versions.changeset import ChangeSet, compare, refuse_overlap, rows_at
 from ahstore.versions.ingest import ChunkSink, HashingSink, Ingest, StoringSink
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.publish import Guard, Proposal, Published, Signature, publish
@@ -91,17 +92,17 @@ def commit_files(
     with repo.session([ref_cell(asset, branch)]) as session:
         head = Refs(repo).get(asset, branch).commit
         sink = StoringSink(repo, session)
-        tree = repo.tree(repo.read_commit(head).tree)
+        tree = repo.files(head)
         rows = _ingested(repo, files, sink, tree, rehash=rehash, monitor=monitor)
         wanted = ChangeSet(rows, deletions)
 
         def propose(head: CommitId | None) -> Proposal | None:
             assert head is not None
             root = repo.read_commit(head).tree
-            edits, changes[:] = compare(repo.tree(root), wanted)
+            edits, changes[:] = compare(repo.files(head), wanted)
             if not edits:
                 return None
-            return Proposal(edit(repo, root, edits, session), (head,))
+            return Proposal(edit(repo, root, edits, session, check=check_rows), (head,))
 
         made = publish(repo, session, asset, branch, propose, signature, expect=expect)
     return _result(made, changes)
@@ -146,7 +147,7 @@ def commit_tree(
                 raise InvalidInputError(
                     f"branch {branch!r} is new and needs a commit to start from"
                 )
-            parent_tree = repo.tree(repo.read_commit(parent).tree)
+            parent_tree = repo.files(parent)
             gone = [path for path in _paths(parent_tree) if path not in rows]
             _, changes[:] = compare(parent_tree, ChangeSet.exactly(list(rows.values()), gone))
             return Proposal(root, (parent,)) if changes or head is None else None
@@ -180,7 +181,7 @@ def preview(
     """
     deletions = parse_deletes(delete)
     files = walk(parse_adds(add))
-    tree = repo.tree(repo.read_commit(commit).tree)
+    tree = repo.files(commit)
     rows = _ingested(repo, files, HashingSink(), tree, rehash=rehash, monitor=monitor)
     _, changes = compare(tree, ChangeSet(rows, deletions))
     return changes
@@ -214,9 +215,7 @@ def _row_of_bytes(repo: Repository, path: str, data: bytes, sink: ChunkSink) -> 
 
 
 def _whole_tree(rows: Mapping[str, Row], session: WriteSession) -> PageId:
-    root = build([], session)
-    session.flush()
-    check_overlap(Tree(session, root), sorted(rows), ())
+    refuse_overlap(find_overlap_among(sorted(rows)))
     return build((rows[path] for path in sorted(rows)), session)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ahstore.ids import CommitId
 from ahstore.objects.diff import diff as diff_trees
-from ahstore.objects.file import PATH, SIZE, same_content
+from ahstore.objects.file import PATH, SIZE, check_rows, same_content
 from ahstore.versions.changes import Change
 from ahstore.versions.repository import Repository
 
@@ -18,7 +18,7 @@ def diff(repo: Repository, old: CommitId, new: CommitId) -> Iterator[Change]:
         NotFoundError: the store has no such commit.
     """
     trees = repo.read_commit(old).tree, repo.read_commit(new).tree
-    for before, after in diff_trees(repo, trees[0], repo, trees[1]):
+    for before, after in diff_trees(repo, trees[0], repo, trees[1], check=check_rows):
         if before is None and after is not None:
             yield Change("added", after[PATH], after[SIZE], None)
         elif before is not None and after is None:

@@ -12,7 +12,7 @@ from ahstore.errors import InvalidInputError, MergeConflictError
 from ahstore.ids import AssetId, CommitId, PageId
 from ahstore.objects.diff import diff
 from ahstore.objects.edit import edit
-from ahstore.objects.file import PATH, Row, same_content
+from ahstore.objects.file import PATH, Row, check_rows, same_content
 from ahstore.versions.changeset import Edits, check_overlap
 from ahstore.versions.log import is_ancestor, merge_base
 from ahstore.versions.publish import Proposal, Signature, publish
@@ -96,14 +96,14 @@ def _three_way(repo: Repository, session: WriteSession, head: CommitId, source: 
             f"both sides changed {shown}{more}; nothing was merged", paths=conflicts
         )
     gone = {path for path, row in edits if row is None}
-    check_overlap(repo.tree(ours), [path for path, row in edits if row is not None], gone)
-    return edit(repo, ours, edits, session)
+    check_overlap(repo.files(head), [path for path, row in edits if row is not None], gone)
+    return edit(repo, ours, edits, session, check=check_rows)
 
 
 def _changed(repo: Repository, old: PageId, new: PageId) -> dict[str, Row | None]:
     """Return what ``new`` changed, by path; None for what it deleted."""
     changed: dict[str, Row | None] = {}
-    for before, after in diff(repo, old, repo, new):
+    for before, after in diff(repo, old, repo, new, check=check_rows):
         if before is None or after is None or not same_content(before, after):
             row = after if after is not None else before
             assert row is not None

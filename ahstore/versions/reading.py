@@ -78,7 +78,7 @@ def _read_once(
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):
             raise InvalidInputError(f"{local} is not a regular file", path=local)
-        content = _read_large(fd, cutter, put_chunk, monitor)
+        content = _read_large(fd, before.st_size, cutter, put_chunk, monitor)
         after = os.fstat(fd)
     finally:
         os.close(fd)
@@ -117,7 +117,10 @@ def signature(found: os.stat_result) -> tuple[int, int, int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
 
 
-def _read_large(fd: int, cutter: Cutter, put_chunk: PutChunk, monitor: Monitor) -> Content:
+def _read_large(
+    fd: int, size: int, cutter: Cutter, put_chunk: PutChunk, monitor: Monitor
+) -> Content:
+    parts = cutter.boundaries(lambda offset, length: os.pread(fd, length, offset), size)
     with _Md5Thread() as md5:
         total = 0
 
@@ -129,7 +132,7 @@ def _read_large(fd: int, cutter: Cutter, put_chunk: PutChunk, monitor: Monitor) 
                 yield block
                 monitor.advance(bytes_=len(block))
 
-        pieces = [ChunkRef(put_chunk(piece), len(piece)) for piece in cutter.cut(blocks())]
+        pieces = [ChunkRef(put_chunk(piece), len(piece)) for piece in cutter.cut(blocks(), parts)]
         digest = md5.digest()
     level, refs = build(pieces, put_chunk)
     return Content(total, digest, level, refs)

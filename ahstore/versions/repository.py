@@ -21,6 +21,7 @@ from ahstore.index.cache_dir import cache_key
 from ahstore.index.filestates import FileStates
 from ahstore.index.index import Index
 from ahstore.objects.commit import Commit, decode
+from ahstore.objects.file import check_rows
 from ahstore.objects.tree import PageCache, Tree
 from ahstore.packs.place import Kind, Place, pack_key
 from ahstore.packs.reader import PackReader
@@ -165,6 +166,15 @@ class Repository:
     def tree(self, root: PageId) -> Tree:
         """Return the tree with this root, read as it is used."""
         return Tree(self, root, cache=self._pages)
+
+    def files(self, commit: CommitId) -> Tree:
+        """Return the tree of a commit's files, whose rows are checked as they are read.
+
+        Raises:
+            NotFoundError: the store has no such commit.
+        """
+        root = self.read_commit(commit).tree
+        return Tree(self, root, cache=self._pages, check=check_rows)
 
     def _find(self, kind: Kind, address: Address) -> Place:
         return self._hints.get((kind, address)) or self.index.get(kind, address)

@@ -113,10 +113,6 @@ class WriteSession:
         """Store a commit and return its id."""
         return CommitId(self._put_meta(Kind.COMMIT, encode(commit)))
 
-    def read_page(self, page: PageId) -> bytes:
-        """Return a page of the store or of this session, flushed."""
-        return self._repo.read_page(page)
-
     def has(self, kind: Kind, address: Address) -> bool:
         """Say whether a blob is in this session or in a pack confirmed present and not condemned."""
         if (kind, address) in self._own:
