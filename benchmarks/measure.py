@@ -1,58 +1,76 @@
-"""Timing whole processes: wall seconds and peak memory, by the system's own accounting."""
+"""Timing whole processes: wall seconds (with what is left to sync), CPU seconds, peak memory."""
 
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
+import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from pathlib import Path
+
+DROP_CACHES = "/proc/sys/vm/drop_caches"
+TIME_LIMIT_SECONDS = 600
 
 
-@dataclass
-class Series:
-    """Runs of one command: wall seconds, and peak resident memory in MiB."""
+class CommandError(Exception):
+    """A command of a tool failed; the message has the end of what it printed."""
 
-    seconds: list[float] = field(default_factory=list)
-    rss_mib: float = 0.0
 
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
+def run(
+    line: str, *, env: Mapping[str, str], cwd: Path, sync_after: bool = True
+) -> dict[str, float]:
+    """Run a shell line to its end and return its measures.
 
-    def shown(self) -> str:
-        spread = (
-            f" ({min(self.seconds):.2f}–{max(self.seconds):.2f})" if len(self.seconds) > 1 else ""
+    ``seconds`` has the process and, with ``sync_after``, a ``sync`` of what it left unwritten;
+    ``CPU s`` all processes it waited for; ``peak MiB`` the largest one of them.
+
+    Raises:
+        CommandError: it failed or took longer than ten minutes.
+    """
+    with tempfile.TemporaryFile() as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            ["timeout", str(TIME_LIMIT_SECONDS), "sh", "-c", line],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **env},
+            cwd=cwd,
         )
-        return f"{self.median:.2f}{spread}"
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        ended = time.perf_counter()
+        if sync_after:
+            os.sync()
+        synced = time.perf_counter()
+        if process.returncode:
+            size = output.seek(0, os.SEEK_END)
+            output.seek(max(0, size - 2000))
+            raise CommandError(f"{line}\n{output.read().decode(errors='replace')}")
+    return {
+        "seconds": synced - started,
+        "of it sync": synced - ended,
+        "CPU s": usage.ru_utime + usage.ru_stime,
+        "peak MiB": usage.ru_maxrss / 1024,
+    }
 
 
-def timed(series: Series, command: Sequence[str], env: dict[str, str] | None = None) -> str:
-    """Run a command to its end, add its time to ``series``, return its standard output."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **(env or {})}
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    output = process.stdout.read()
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    series.seconds.append(time.perf_counter() - started)
-    series.rss_mib = max(series.rss_mib, usage.ru_maxrss / 1024)
-    process.stdout.close()
-    process.stderr.close()
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {errors.decode()[-2000:]}")
-    return output.decode()
+def can_drop_caches() -> bool:
+    """Say whether the page cache may be dropped here (root on Linux)."""
+    return os.access(DROP_CACHES, os.W_OK)
 
 
-def bytes_under(folder: str) -> int:
-    """Return the bytes of all files below a folder."""
+def drop_caches() -> None:
+    """Empty the page cache, so that files are read from the disk."""
+    os.sync()
+    Path(DROP_CACHES).write_text("3\n")
+
+
+def bytes_under(folder: Path) -> int:
+    """Return the bytes of all files below a folder, 0 if there is none."""
     return sum(
-        os.path.getsize(os.path.join(root, name))
-        for root, _, names in os.walk(folder)
+        os.lstat(os.path.join(path, name)).st_size
+        for path, _, names in os.walk(folder)
         for name in names
     )

@@ -1,0 +1,1 @@
+"""Measuring ahstore beside physical references and other tools; see docs/benchmarks.md."""
