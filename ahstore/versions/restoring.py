@@ -1,8 +1,8 @@
-"""Rows to files: small files many at once, large ones in pieces, by a few threads side by side.
+"""Rows to files: small ones in rounds (``small_files.py``), larger ones by threads, in pieces.
 
-The caller's thread walks the rows, keeps the folders, and finishes what the threads have written;
-these look up chunks, read neighbours in one read (verified), and write. Memory is bounded by the
-pieces under way. See docs/decisions/restoring.md.
+The caller's thread walks the rows, keeps the folders, and finishes what others have written; these
+read neighbouring chunks in one read (verified) and write. Memory is bounded by what is under way.
+docs/decisions/restoring.md says why so.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from ahstore.errors import CorruptError
-from ahstore.ids import Address, ChunkId
 from ahstore.objects.chunklist import walk
 from ahstore.objects.file import (
     EXECUTABLE,
@@ -24,22 +22,18 @@ from ahstore.objects.file import (
     ChunkRef,
     Row,
 )
+from ahstore.versions.batch import Batch, check_size, write_piece
 from ahstore.versions.monitor import Monitor
 from ahstore.versions.repository import Repository
+from ahstore.versions.small_files import SmallFiles
 from ahstore.versions.target import Folder, TargetFolder
 from ahstore.versions.target_file import TargetFile
 from ahstore.versions.workers import Workers
 
 THREADS = 2
 AHEAD = 2 * THREADS
+SMALL_BYTES = 32 * 1024
 PIECE_BYTES = 4 * 2**20
-"""A batch of small files, or a part of a large one."""
-BATCH_FILES = 256
-BATCH_FOLDERS = 32
-"""Each is an open descriptor while its files are written."""
-
-_ID_BYTES = 32
-_REF_BYTES = 40
 
 
 def restore(repo: Repository, target: TargetFolder, rows: Iterable[Row], monitor: Monitor) -> None:
@@ -55,19 +49,9 @@ def restore(repo: Repository, target: TargetFolder, rows: Iterable[Row], monitor
         try:
             restoring.run(rows)
         except BaseException:
-            # Threads that write must be done before files and folders are closed.
-            workers.__exit__()
+            workers.close()  # what threads still write is closed next
             restoring.abort()
             raise
-
-
-class _Batch:
-    """Small files to be written by one thread, and the folders they go to."""
-
-    def __init__(self) -> None:
-        self.files: list[tuple[Folder, Row]] = []
-        self.folders: list[Folder] = []
-        self.size = 0
 
 
 class _LargeFile:
@@ -84,49 +68,44 @@ class _Restoring:
     ) -> None:
         self._repo, self._target = repo, target
         self._workers, self._monitor = workers, monitor
-        self._batch = _Batch()
+        self._small = SmallFiles(repo, target, monitor)
+        self._batch = Batch()
         self._large: set[_LargeFile] = set()
 
     def run(self, rows: Iterable[Row]) -> None:
-        enter = self._target.enter
+        enter, add_small = self._target.enter, self._small.add
         for row in rows:
             folder = enter(row[PATH])
             size = row[SIZE]
-            if size > PIECE_BYTES:
-                self._flush()
+            if size <= SMALL_BYTES and row[FLAGS] < 1 << LEVEL_SHIFT:
+                if add_small(folder, row):
+                    self._write_small()
+            elif size > PIECE_BYTES:
                 self._hand_out_large(folder, row)
-                continue
-            batch = self._batch
-            batch.files.append((folder, row))
-            batch.size += size
-            if not batch.folders or batch.folders[-1] is not folder:
-                folder.hold()
-                batch.folders.append(folder)
-            if (
-                batch.size >= PIECE_BYTES
-                or len(batch.files) >= BATCH_FILES
-                or len(batch.folders) >= BATCH_FOLDERS
-            ):
-                self._flush()
-        self._flush()
-        self._workers.drain()
+            elif self._batch.add(folder, row):
+                self._hand_out_batch()
+        self._hand_out_batch()
+        self._write_small()
 
     def abort(self) -> None:
         for large in self._large:
             large.file.abort()
 
-    def _flush(self) -> None:
-        batch, self._batch = self._batch, _Batch()
+    def _write_small(self) -> None:
+        self._workers.rest()  # only a process of one thread may fork
+        self._small.write()
+
+    def _hand_out_batch(self) -> None:
+        batch, self._batch = self._batch, Batch()
         if batch.files:
             self._workers.submit(
-                partial(_write_batch, self._repo, self._target, batch.files),
+                partial(batch.write, self._repo.read_chunks, self._target),
                 partial(self._batch_done, batch),
             )
 
-    def _batch_done(self, batch: _Batch) -> None:
+    def _batch_done(self, batch: Batch) -> None:
         self._monitor.advance(files=len(batch.files), bytes_=batch.size)
-        for folder in batch.folders:
-            folder.release()
+        batch.release()
 
     def _hand_out_large(self, folder: Folder, row: Row) -> None:
         name = row[PATH].rpartition("/")[2]
@@ -140,17 +119,19 @@ class _Restoring:
             piece.append(ref)
             size += ref.length
             if size >= PIECE_BYTES:
-                self._hand_out(large, start, size, piece)
+                self._hand_out_piece(large, start, size, piece)
                 start, size, piece = start + size, 0, []
         if piece:
-            self._hand_out(large, start, size, piece)
-        _check_size(row, start + size)
+            self._hand_out_piece(large, start, size, piece)
+        check_size(row, start + size)
         self._piece_done(large, 0)
 
-    def _hand_out(self, large: _LargeFile, start: int, size: int, piece: list[ChunkRef]) -> None:
+    def _hand_out_piece(
+        self, large: _LargeFile, start: int, size: int, piece: list[ChunkRef]
+    ) -> None:
         large.pieces += 1
         self._workers.submit(
-            partial(_write_piece, self._repo, large.file, start, piece),
+            partial(write_piece, self._repo.read_chunks, large.file, start, piece),
             partial(self._piece_done, large, size),
         )
 
@@ -161,57 +142,3 @@ class _Restoring:
             large.file.commit(large.mtime_ns)
             self._large.discard(large)
             large.folder.release()
-
-
-def _write_piece(repo: Repository, file: TargetFile, start: int, piece: list[ChunkRef]) -> None:
-    found = dict(repo.read_chunks([ref.id for ref in piece]))
-    file.write_at(start, [_checked(found, *ref) for ref in piece])
-
-
-def _write_batch(repo: Repository, target: TargetFolder, files: list[tuple[Folder, Row]]) -> None:
-    """Read the chunks of small files, neighbours together, and write the files in order."""
-    lists: dict[int, list[ChunkRef]] = {}
-    wanted: list[ChunkId] = []
-    for at, (_, row) in enumerate(files):
-        refs = row[REFS]
-        if len(refs) == _REF_BYTES and row[FLAGS] < 1 << LEVEL_SHIFT:  # nearly every small file
-            wanted.append(ChunkId(refs[:_ID_BYTES]))
-        elif refs:
-            level = row[FLAGS] >> LEVEL_SHIFT
-            lists[at] = [ref for ref, _ in walk(level, refs, repo.read_chunk)]
-            wanted.extend(ref.id for ref in lists[at])
-    found = dict(repo.read_chunks(wanted)) if wanted else {}
-    for at, (folder, row) in enumerate(files):
-        refs = row[REFS]
-        if at in lists:
-            parts = [_checked(found, *ref) for ref in lists[at]]
-            _check_size(row, sum(map(len, parts)))
-        elif refs:
-            parts = [_checked(found, refs[:_ID_BYTES], row[SIZE])]
-        else:
-            parts = []
-        _write_file(target, folder, row, parts)
-
-
-def _write_file(target: TargetFolder, folder: Folder, row: Row, parts: list[bytes]) -> None:
-    name = row[PATH].rpartition("/")[2]
-    file = TargetFile(target, folder, name, executable=bool(row[FLAGS] & EXECUTABLE))
-    try:
-        for data in parts:
-            file.write(data)
-        file.commit(row[MTIME_NS])
-    except BaseException:
-        file.abort()
-        raise
-
-
-def _checked(found: dict[Address, bytes], chunk: bytes, length: int) -> bytes:
-    data = found[Address(chunk)]
-    if len(data) != length:
-        raise CorruptError(f"chunk {chunk.hex()} is not as long as its file says")
-    return data
-
-
-def _check_size(row: Row, size: int) -> None:
-    if size != row[SIZE]:
-        raise CorruptError(f"the chunks of {row[PATH]!r} are not as long as it says")

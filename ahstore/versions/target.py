@@ -83,7 +83,7 @@ class TargetFolder:
     def __init__(self, path: str, *, read_only: bool) -> None:
         self.path = path
         self.read_only = read_only
-        self._suffix = f".{secrets.token_hex(6)}.ahpart"
+        self.renew_names()
         self._spare = itertools.count(1)
         self._made: list[str] = []
         self._names: list[str] = []
@@ -123,6 +123,10 @@ class TargetFolder:
                     os.fchmod(fd, READ_ONLY_FOLDER)
                 finally:
                     os.close(fd)
+
+    def renew_names(self) -> None:
+        """Make spare names differ from those of the process that this one was forked from."""
+        self._suffix = f".{secrets.token_hex(6)}.ahpart"
 
     def spare_name(self) -> str:
         """Return a name that nobody else uses. The real one might be too long with a suffix."""

@@ -24,6 +24,7 @@ class TargetFile:
         folder: where it goes; held until the file is done with.
         name: its name there.
         executable: whether those who may read it may execute it.
+        again: another process may have begun to write it, and has ended.
 
     Raises:
         StorageError: the file system refused.
@@ -32,10 +33,19 @@ class TargetFile:
     __slots__ = ("_fd", "_folder", "_name", "_part")
 
     def __init__(
-        self, target: TargetFolder, folder: Folder, name: str, *, executable: bool
+        self,
+        target: TargetFolder,
+        folder: Folder,
+        name: str,
+        *,
+        executable: bool,
+        again: bool = False,
     ) -> None:
         self._folder, self._name = folder, name
         self._part = name if folder.fresh else target.spare_name()
+        if again:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._part, dir_fd=folder.fd)
         # A descriptor open for writing outlives a mode that forbids it: no chmod is needed.
         mode = (READ_ONLY if target.read_only else WRITABLE) | (EXECUTABLE if executable else 0)
         try:

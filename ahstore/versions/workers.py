@@ -32,11 +32,24 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for what is under way, and leave out what is not."""
         self._stopped = True
+        self._dismiss()
+
+    def rest(self) -> None:
+        """Wait until all is done and let the threads go; others start when needed."""
+        self.drain()
+        self._dismiss()
+
+    def _dismiss(self) -> None:
         for _thread in self._threads:
             self._todo.put(None)
         for thread in self._threads:
             thread.join()
+        self._threads.clear()
 
     def submit(self, work: Work, then: Work) -> None:
         """Have ``work`` done; ``then`` is called by this thread, here or later, when it is.
