@@ -11,7 +11,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from ahstore.codec.digests import checksum64, sha256
@@ -116,15 +116,22 @@ class FileStates:
             Whether it was remembered. Not, if mtime or ctime are too near: a write after reading
             could then have left the same stamps.
         """
-        if not self.at_rest(stat, started):
-            return False
-        key = _key(path)
+        return self.remember_many([(path, stat, value)], started=started) == 1
+
+    def remember_many(self, files: Iterable[tuple[str, Stat, bytes]], *, started: int) -> int:
+        """Do what ``remember`` does for many files read since ``started``; return how many."""
+        states: dict[bytes, bytes] = {}
+        for path, stat, value in files:
+            if self.at_rest(stat, started):
+                key = _key(path)
+                states[key] = _encode(key, stat, value)
         with self._lock:
-            self._recent[key] = _encode(key, stat, value)
-            full = len(self._recent) % _BUFFERED == 0
+            before = len(self._recent)
+            self._recent.update(states)
+            full = len(self._recent) // _BUFFERED > before // _BUFFERED
         if full and not self.flush():
             self._trim()
-        return True
+        return len(states)
 
     def forget(self, paths: Sequence[str]) -> None:
         """Drop what is remembered of these files."""

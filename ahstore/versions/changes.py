@@ -10,7 +10,7 @@ import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ahstore.errors import InvalidInputError, ObjectNotFoundError
 from ahstore.names import check_object_path
@@ -25,8 +25,7 @@ class Addition:
     is_folder: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One object that a commit changes; sizes in bytes, None where there is no such side."""
 
     kind: Literal["added", "modified", "deleted"]

@@ -60,8 +60,10 @@ def compare(tree: Tree, wanted: ChangeSet) -> tuple[Edits, list[Change]]:
         if before is row or (before is not None and same_content(before, row)):
             continue
         edits.append((path, row))
-        kind: str = "modified" if before is not None else "added"
-        changes.append(_change(kind, path, row[SIZE], before[SIZE] if before else None))
+        if before is None:
+            changes.append(Change("added", path, row[SIZE], None))
+        else:
+            changes.append(Change("modified", path, row[SIZE], before[SIZE]))
     # What was there before can overlap with nothing: only new paths have to be looked at.
     check_overlap(tree, [change.path for change in changes if change.kind == "added"], gone)
     for path, before in gone.items():
@@ -70,10 +72,6 @@ def compare(tree: Tree, wanted: ChangeSet) -> tuple[Edits, list[Change]]:
     edits.sort(key=lambda edit: edit[0])
     changes.sort(key=lambda change: change.path)
     return edits, changes
-
-
-def _change(kind: str, path: str, size: int, old_size: int | None) -> Change:
-    return Change("modified" if kind == "modified" else "added", path, size, old_size)
 
 
 def _deleted(tree: Tree, deletions: Sequence[Deletion]) -> dict[str, Row]:

@@ -139,10 +139,11 @@ class Ingest:
         unknown = [at for at, row in enumerate(rows) if row is None]
         if unknown:
             started = self._states.now()
+            read: list[tuple[str, os.stat_result, bytes]] = []
             for at, content, found in self._read(files, unknown):
-                value = _to_value(content)
-                self._states.remember(files[at].local, found, value, started=started)
+                read.append((files[at].local, found, _to_value(content)))
                 rows[at] = _row(files[at].path, content, found)
+            self._states.remember_many(read, started=started)
         self._monitor.advance(files=len(files))
         return [row for row in rows if row is not None]
 

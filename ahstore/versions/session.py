@@ -81,17 +81,17 @@ class WriteSession:
     def put_chunks(self, chunks: Sequence[bytes]) -> list[ChunkId]:
         """Store many small chunks, asking the index for all at once; returns their ids."""
         self._lease.beat()
-        addresses = [sha256(data) for data in chunks]
+        ids = [ChunkId(sha256(data)) for data in chunks]
         self._look_around(sum(map(len, chunks)))
-        rest = [a for a in addresses if (Kind.CHUNK, a) not in self._own]
-        stored = self._repo.index.find_many(Kind.CHUNK, rest)
-        for address, data in zip(addresses, chunks, strict=True):
-            place = stored.get(address)
-            if place is not None and self._confirm(place):
-                continue
-            if (Kind.CHUNK, address) not in self._own:
-                self._add("data", Kind.CHUNK, address, data)
-        return [ChunkId(address) for address in addresses]
+        new = {
+            i: data for i, data in zip(ids, chunks, strict=True) if (Kind.CHUNK, i) not in self._own
+        }
+        for chunk, place in self._repo.index.find_many(Kind.CHUNK, new).items():
+            if self._confirm(place):
+                del new[chunk]
+        for chunk, data in new.items():
+            self._add("data", Kind.CHUNK, chunk, data)
+        return ids
 
     def _look_around(self, size: int) -> bool:
         """Once, before much is written, learn of the packs that others have written."""
