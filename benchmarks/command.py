@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from pathlib import Path
 from benchmarks.measure import can_drop_caches
 from benchmarks.measured import Results
 from benchmarks.ours import ahstore
+from benchmarks.page import replace_table
 from benchmarks.references import REFERENCES
 from benchmarks.rows import ROWS, with_needs
 from benchmarks.runner import Runner, say
@@ -42,6 +42,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     made.add_argument("--no-cold", action="store_true", help="leave out W1c and W5c (need root)")
     made.add_argument("--dir", help="where to work (a temporary folder; its disk is what is timed)")
     made.add_argument("--results", type=Path, default=RESULTS, help="where the tables go")
+    made.add_argument("--page", type=Path, help="a page whose table is replaced, too")
     return made
 
 
@@ -85,7 +86,10 @@ def measure(
         for number in range(rounds):
             runner.round(number, [*REFERENCES, ahstore, *(peers if number < peer_rounds else ())])
             _write(args.results, name, results, sizes, rounds=number + 1)
-        print(markdown(results, sizes, rounds))
+        table = markdown(results, sizes, rounds)
+        print(table, flush=True)
+        if args.page:
+            replace_table(args.page, table)
     finally:
         say("deleting")
         shutil.rmtree(root)
@@ -97,4 +101,3 @@ def _write(folder: Path, name: str, results: Results, sizes: Sizes, *, rounds: i
     (folder / f"{name}.md").write_text(markdown(results, sizes, rounds))
     document = json.dumps(as_json(results, sizes, rounds), indent=1, ensure_ascii=False)
     (folder / f"{name}.json").write_text(document + "\n")
-    sys.stdout.flush()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from benchmarks.workloads import (
 )
 
 Say = Callable[[str], None]
+_STARTED = time.monotonic()
 
 
 def make_data(data: Data, sizes: Sizes, rows: Collection[str]) -> None:
@@ -136,6 +138,6 @@ class Runner:
 
 
 def say(text: str) -> None:
-    """Tell progress on standard error."""
-    sys.stderr.write(text + "\n")
+    """Tell progress on standard error, with the seconds since the program started."""
+    sys.stderr.write(f"{time.monotonic() - _STARTED:6.1f} {text}\n")
     sys.stderr.flush()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.page import replace_table
+
 ROOT = Path(__file__).parents[2]
 SMALL = ["--files=50", "--large-mib=4", "--tiny=60", "--objects=3000", "--writers=2", "--commits=2"]
 
@@ -75,3 +77,13 @@ def test_an_unknown_row_is_refused(tmp_path):
     done = bench("benchmarks", tmp_path, "--rows=W1,W99")
     assert done.returncode == 2
     assert "there is no row 'W99'" in done.stderr
+
+
+def test_the_page_has_a_place_for_the_table(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text((ROOT / "docs" / "benchmarks.md").read_text())
+    for table in ("| one |\n", "| two |\n"):
+        replace_table(page, table)
+    assert "| two |" in page.read_text()
+    assert "| one |" not in page.read_text()
+    assert page.read_text().startswith("# Benchmarks")
