@@ -17,10 +17,9 @@ from ahstore.packs.place import (
     FAMILY_CODES,
     FAMILY_NAMES,
     KINDS,
-    MAX_BLOB_BYTES,
-    RAW,
     Family,
     Place,
+    is_possible_blob,
 )
 
 VERSION = 1
@@ -32,6 +31,9 @@ _TRAILER = struct.Struct(">QI8s16sBB2s")
 _TRAILER_END = struct.Struct(">8s4s")
 RECORD = struct.Struct(">32sBBHIIQ8s")
 """Address, kind, codec, zero, stored, raw, offset, checksum: one entry of the index."""
+
+_OFFSET = struct.Struct(">Q")
+_OFFSET_AT = 44
 
 HEADER_BYTES = _HEADER.size
 TRAILER_BYTES = _TRAILER.size + _TRAILER_END.size
@@ -131,7 +133,7 @@ def check_index(index: bytes, trailer: Trailer) -> None:
         if key <= last:
             raise CorruptError("the index is not in order")
         last = key
-        if kind not in KINDS or codec != RAW or zero or stored != raw or stored > MAX_BLOB_BYTES:
+        if zero or not is_possible_blob(kind, codec, stored, raw):
             raise CorruptError(f"entry {at // RECORD_BYTES} of the index makes no sense")
         if offset < HEADER_BYTES or offset + stored > end:
             raise CorruptError(f"entry {at // RECORD_BYTES} of the index points outside the blobs")
@@ -144,6 +146,12 @@ def entries(index: bytes, pack: PackId, family: Family) -> Iterator[tuple[Addres
     for address, kind, codec, _, stored, raw, offset, checksum in RECORD.iter_unpack(index):
         place = new(Place, (pack, family, kinds[kind], offset, stored, raw, codec, checksum))
         yield address, place
+
+
+def shifted(record: bytes, shift: int) -> bytes:
+    """Return an entry whose blob lies ``shift`` bytes further on."""
+    (offset,) = _OFFSET.unpack_from(record, _OFFSET_AT)
+    return record[:_OFFSET_AT] + _OFFSET.pack(offset + shift) + record[_OFFSET_AT + 8 :]
 
 
 def find_record(index: bytes, key: bytes) -> int | None:

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Literal, NamedTuple, TypeAlias
 
 from ahstore.codec.canonical import Value
+from ahstore.codec.compression import RAW, is_possible
 from ahstore.errors import CorruptError, InvalidInputError
 from ahstore.ids import PackId, parse_pack_id
 
@@ -18,9 +19,6 @@ Family: TypeAlias = Literal["data", "meta"]
 FAMILIES: tuple[Family, ...] = ("data", "meta")
 FAMILY_CODES: dict[Family, int] = {"data": 1, "meta": 2}
 FAMILY_NAMES: dict[int, Family] = {1: "data", 2: "meta"}
-
-RAW = 0
-"""The only codec of format 1: bytes are stored as they are."""
 
 MAX_BLOB_BYTES = 2**30
 MAX_OFFSET = 2**48
@@ -36,6 +34,13 @@ class Kind(IntEnum):
 
 
 KINDS: dict[int, Kind] = {int(kind): kind for kind in Kind}
+
+
+def is_possible_blob(kind: int, codec: int, stored: int, raw: int) -> bool:
+    """Tell whether such a blob can be: only chunks are compressed, the rest is for parsing."""
+    if codec == RAW:
+        return kind in KINDS and stored == raw <= MAX_BLOB_BYTES
+    return kind == Kind.CHUNK and is_possible(codec, stored, raw)
 
 
 class Place(NamedTuple):
@@ -111,8 +116,8 @@ def checked_place(
         0 <= offset <= MAX_OFFSET and 0 <= stored <= MAX_BLOB_BYTES and 0 <= raw <= MAX_BLOB_BYTES
     ):
         raise CorruptError(f"a place out of range: {stored} bytes at {offset}, {raw} unpacked")
-    if codec != RAW or stored != raw:
-        raise CorruptError(f"a blob stored by the unknown codec {codec}, or of two lengths")
+    if not is_possible_blob(kind, codec, stored, raw):
+        raise CorruptError(f"a {known.name.lower()} can't be stored so by codec {codec}")
     return Place(PackId(pack.hex()), name, known, offset, stored, raw, codec, checksum)
 
 

@@ -1,13 +1,14 @@
 """Reading packs: one blob, many with few requests, a pack's index, the list of packs.
 
-Nothing is handed out unverified: stored bytes against their XXH3 always, against their SHA-256
-when they may come from elsewhere, and always before anything parses them.
+Nothing is handed out unverified: stored bytes against their XXH3 always, unpacked ones against
+their SHA-256 when they may come from elsewhere, and always before anything parses them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from ahstore.codec.compression import RAW, decompress
 from ahstore.codec.digests import checksum64, sha256
 from ahstore.errors import CorruptError, InvalidInputError
 from ahstore.ids import Address, PackId
@@ -172,6 +173,11 @@ def _spans(ordered: Sequence[Wanted]) -> Iterator[list[Wanted]]:
 def _verified(address: Address, place: Place, data: bytes, *, trusted: bool) -> bytes:
     if len(data) != place.stored or checksum64(data) != place.checksum:
         raise _damaged(address, place, "its checksum does not match")
+    if place.codec != RAW:
+        try:
+            data = decompress(place.codec, data, place.raw)
+        except CorruptError as error:
+            raise _damaged(address, place, str(error)) from error
     if (not trusted or place.kind is not Kind.CHUNK) and sha256(data) != address:
         raise _damaged(address, place, "its bytes are not those of its address")
     return data

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ahstore.codec.compression import LEAST_BYTES, RAW, compress
 from ahstore.codec.digests import checksum64
 from ahstore.errors import InvalidInputError
 from ahstore.ids import Address, PackId, new_pack_id
 from ahstore.packs import format as layout
-from ahstore.packs.place import MAX_BLOB_BYTES, RAW, Family, Kind, Place, pack_key
+from ahstore.packs.body import BodyWriter
+from ahstore.packs.place import MAX_BLOB_BYTES, Family, Kind, Place, pack_key
 from ahstore.storage.contract import FileWriter, Storage
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 BUFFER_BYTES = 1 << 20
 DIRECT_BYTES = 1 << 16
-"""From this size on a blob is handed to the file as it is, not copied into the buffer."""
+"""From this size on a blob goes to the other thread as it is, not copied into a block."""
 
 _KIND_BYTE = {kind: bytes([kind]) for kind in Kind}
 
@@ -48,53 +50,87 @@ class FinishedPack:
 
 
 class PackWriter:
-    """Collects blobs in one new pack. For one thread; after ``finish`` or ``abort`` it is done."""
+    """Collects blobs in one new pack. For one thread; after ``finish`` or ``abort`` it is done.
+
+    Chunks are compressed where that pays: large ones, like all writing, in a thread beside the
+    caller's.
+    """
 
     def __init__(self, storage: Storage, family: Family) -> None:
         self.id = new_pack_id()
         self.family = family
         self._storage = storage
         self._file: FileWriter | None = None
+        self._body = BodyWriter(self._open_file)
+        # Entries by key. That of a large blob is empty: the body knows it in the end.
         self._records: dict[bytes, bytes] = {}
         self._parts: list[bytes] = [layout.encode_header(family)]
         self._parts_bytes = layout.HEADER_BYTES
+        self._parts_at = 0
+        self._keys: list[bytes] = []
         self._offset = layout.HEADER_BYTES
         self._closed = False
 
     @property
     def size(self) -> int:
-        """Bytes of the pack so far, its index included."""
+        """Bytes of the pack so far, its index included; large blobs may still shrink."""
         index = len(self._records) * layout.RECORD_BYTES
-        return self._offset + index + layout.TRAILER_BYTES
+        return self._offset - self._body.saved + index + layout.TRAILER_BYTES
 
     @property
     def count(self) -> int:
         """Number of blobs so far."""
         return len(self._records)
 
-    def add(self, kind: Kind, address: Address, data: bytes | memoryview) -> Place:
+    def add(self, kind: Kind, address: Address, data: bytes | memoryview) -> None:
         """Append a blob whose SHA-256 is ``address``; one that is in this pack is not added again.
 
         ``data`` may be reused by the caller afterwards.
 
         Raises:
             InvalidInputError: it is longer than ``MAX_BLOB_BYTES``, or the writer is done.
-            StorageError: it could not be written; the writer has given up the pack.
+            StorageError: it, or what came before, could not be written; the writer has given up
+                the pack.
         """
         key = address + _KIND_BYTE[kind]
         if key in self._records:
-            return layout.record_place(self._records[key], self.id, self.family)
+            return
         length = len(data) if type(data) is bytes else memoryview(data).nbytes
         if self._closed or length > MAX_BLOB_BYTES or len(key) != layout.KEY_BYTES:
             self._refuse(length)
-        offset = self._offset
-        checksum = checksum64(data)
-        self._append(data, length)
-        self._offset += length
+        try:
+            if length >= DIRECT_BYTES:
+                self._add_large(kind, key, data, length)
+            else:
+                self._add_small(kind, key, data if type(data) is bytes else bytes(data), length)
+        except BaseException:
+            self.abort()
+            raise
+
+    def _add_small(self, kind: Kind, key: bytes, data: bytes, raw: int) -> None:
+        packed = compress(data) if kind is Kind.CHUNK and raw >= LEAST_BYTES else None
+        codec = RAW
+        if packed is not None:
+            codec, data = packed
+        stored = len(data)
         self._records[key] = layout.RECORD.pack(
-            address, kind, RAW, 0, length, length, offset, checksum
+            key[:-1], kind, codec, 0, stored, raw, self._offset, checksum64(data)
         )
-        return Place(self.id, self.family, kind, offset, length, length, RAW, checksum)
+        self._keys.append(key)
+        self._parts.append(data)
+        self._parts_bytes += stored
+        self._offset += stored
+        if self._parts_bytes >= BUFFER_BYTES:
+            self._flush()
+
+    def _add_large(self, kind: Kind, key: bytes, data: bytes | memoryview, length: int) -> None:
+        self._flush()
+        # Only bytes are sure to stay as they are until the other thread is done with them.
+        kept = data if type(data) is bytes or _is_view_of_bytes(data) else bytes(data)
+        self._body.put_blob(kept, length, key, compressible=kind is Kind.CHUNK)
+        self._records[key] = b""
+        self._offset += length
+        self._parts_at = self._offset
 
     def finish(self) -> FinishedPack | None:
         """Publish the pack; None, and no file, if nothing was added.
@@ -108,25 +144,34 @@ class PackWriter:
             self.abort()
             return None
         try:
-            index = b"".join(map(self._records.__getitem__, sorted(self._records)))
-            trailer = layout.encode_trailer(self.id, self.family, self._offset, index)
-            size = self.size
+            end = self._body.finish(*self._take_block())
+            index = self._index()
+            trailer = layout.encode_trailer(self.id, self.family, end, index)
+            size = end + len(index) + len(trailer)
             # Read back as a reader would: better no pack than one that nobody can read.
             layout.check_index(index, layout.decode_trailer(trailer, size=size))
-            self._append(index, len(index))
-            self._append(trailer, len(trailer))
-            self._flush()
-            self._open_file().commit()
+            file = self._open_file()
+            file.write(index + trailer)
+            file.commit()
         except BaseException:
             self.abort()
             raise
         self._closed = True
         return FinishedPack(self.id, self.family, size, index)
 
+    def _index(self) -> bytes:
+        records = self._records
+        for keys, shift in self._body.shifts:
+            for key in keys:
+                records[key] = layout.shifted(records[key], shift)
+        records.update(self._body.records)
+        return b"".join(map(records.__getitem__, sorted(records)))
+
     def abort(self) -> None:
         """Give the pack up; nothing of it stays. Harmless when it is finished."""
         self._closed = True
         self._parts.clear()
+        self._body.abort()
         if self._file is not None:
             self._file.abort()
 
@@ -141,25 +186,16 @@ class PackWriter:
     ) -> None:
         self.abort()
 
-    def _append(self, data: bytes | memoryview, length: int) -> None:
-        try:
-            if length >= DIRECT_BYTES:
-                self._flush()
-                self._open_file().write(data)
-            else:
-                self._parts.append(data if type(data) is bytes else bytes(data))
-                self._parts_bytes += length
-                if self._parts_bytes >= BUFFER_BYTES:
-                    self._flush()
-        except BaseException:
-            self.abort()
-            raise
-
     def _flush(self) -> None:
         if self._parts:
-            self._open_file().write(b"".join(self._parts))
-            self._parts.clear()
-            self._parts_bytes = 0
+            self._body.put_block(*self._take_block())
+
+    def _take_block(self) -> tuple[list[bytes], int, int, list[bytes]]:
+        """Return the small blobs that wait: bytes, their number, where they start, their keys."""
+        block = self._parts, self._parts_bytes, self._parts_at, self._keys
+        self._parts, self._parts_bytes, self._keys = [], 0, []
+        self._parts_at = self._offset
+        return block
 
     def _open_file(self) -> FileWriter:
         if self._file is None:
@@ -172,3 +208,7 @@ class PackWriter:
         if length > MAX_BLOB_BYTES:
             raise InvalidInputError(f"a blob of {length} bytes, the limit is {MAX_BLOB_BYTES}")
         raise InvalidInputError("an address has 32 bytes")
+
+
+def _is_view_of_bytes(data: bytes | memoryview) -> bool:
+    return type(data) is memoryview and type(data.obj) is bytes and data.contiguous

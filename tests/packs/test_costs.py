@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tracemalloc
 
 import pytest
@@ -28,7 +29,7 @@ def write(storage, blobs):
 
 
 def numbered(count, size):
-    return [i.to_bytes(4, "big") * (size // 4) for i in range(count)]
+    return [random.Random(i).randbytes(size) for i in range(count)]
 
 
 def test_small_blobs_are_written_in_large_blocks(storage):
