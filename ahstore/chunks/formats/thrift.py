@@ -38,6 +38,7 @@ class Compact:
         found: dict[int, Any] = {}
         number = 0
         while head := self._byte():
+            self._count(1)
             kind = head & 15
             number = number + (head >> 4) if head >> 4 else self._zigzag()
             read = fields.get(number)
