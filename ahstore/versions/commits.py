@@ -19,12 +19,13 @@ from ahstore.objects.overlap import find_overlap_among
 from ahstore.objects.tree import Tree, build
 from ahstore.versions.changes import Change, parse_adds, parse_deletes
 from ahstore.versions.changeset import ChangeSet, compare, refuse_overlap, rows_at
-from ahstore.versions.ingest import ChunkSink, HashingSink, Ingest, StoringSink
+from ahstore.versions.ingest import Ingest
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.publish import Guard, Proposal, Published, Signature, publish
 from ahstore.versions.refs import Refs, ref_cell
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
+from ahstore.versions.sinks import ChunkSink, HashingSink, StoringSink
 from ahstore.versions.walk import LocalFile, walk
 
 ROOT_MESSAGE = "Repository created"

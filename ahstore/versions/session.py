@@ -78,20 +78,17 @@ class WriteSession:
             self._add("data", Kind.CHUNK, address, data)
         return ChunkId(address)
 
-    def put_chunks(self, chunks: Sequence[bytes]) -> list[ChunkId]:
-        """Store many small chunks, asking the index for all at once; returns their ids."""
+    def put_chunks(self, ids: Sequence[ChunkId], chunks: Sequence[bytes | memoryview]) -> None:
+        """Store many small chunks by their ids, asking the index for all at once."""
         self._lease.beat()
-        ids = [ChunkId(sha256(data)) for data in chunks]
         self._look_around(sum(map(len, chunks)))
-        new = {
-            i: data for i, data in zip(ids, chunks, strict=True) if (Kind.CHUNK, i) not in self._own
-        }
+        own = self._own
+        new = {i: data for i, data in zip(ids, chunks, strict=True) if (Kind.CHUNK, i) not in own}
         for chunk, place in self._repo.index.find_many(Kind.CHUNK, new).items():
             if self._confirm(place):
                 del new[chunk]
         for chunk, data in new.items():
             self._add("data", Kind.CHUNK, chunk, data)
-        return ids
 
     def _look_around(self, size: int) -> bool:
         """Once, before much is written, learn of the packs that others have written."""
