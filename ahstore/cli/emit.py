@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
+
+LINES_AT_ONCE = 1000
 
 
 def emit(lines: Iterable[str]) -> None:
-    """Write lines, each with its newline."""
-    sys.stdout.writelines(lines)
+    """Write lines, each with its newline; many in one write, even to an unbuffered output."""
+    lines = iter(lines)
+    while some := list(islice(lines, LINES_AT_ONCE)):
+        sys.stdout.write("".join(some))
 
 
 def emit_json(value: Any) -> None:
@@ -20,9 +25,13 @@ def emit_json(value: Any) -> None:
 
 def emit_json_list(values: Iterable[Any]) -> None:
     """Write a JSON list while its items come."""
+    emit(_json_list(values))
+
+
+def _json_list(values: Iterable[Any]) -> Iterator[str]:
     before = "[\n"
     for value in values:
         text = json.dumps(value, indent=2).replace("\n", "\n  ")
-        sys.stdout.write(f"{before}  {text}")
+        yield f"{before}  {text}"
         before = ",\n"
-    sys.stdout.write("[]\n" if before == "[\n" else "\n]\n")
+    yield "[]\n" if before == "[\n" else "\n]\n"

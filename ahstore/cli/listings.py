@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ahstore.cli.emit import emit, emit_json_list
@@ -73,12 +74,14 @@ def objects(session: Session, version: Version, prefix: str, *, as_json: bool) -
     if as_json:
         emit_json_list(version.iter_object(prefix))
         return
+    # Files committed together often have few different times.
+    aged = lru_cache(partial(age, now=session.now))
     rows = (
         (
             clean(record["path"]),
             exact_size(record["size_bytes"]),
             record["checksum"],
-            age(record["mtime"], session.now),
+            aged(record["mtime"]),
         )
         for record in version.iter_object(prefix, located=False)
     )

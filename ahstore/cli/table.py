@@ -26,15 +26,19 @@ def table(
     sample = list(islice(rows, SAMPLE_ROWS))
     widths = [max(map(width, column)) for column in zip(titles, *sample, strict=True)]
     flush_right = [title in right for title in titles]
-    last = len(titles) - 1
+    if not flush_right[-1]:
+        widths[-1] = 0
+    # What "%" pads is right where a character is a cell.
+    template = GAP.join(
+        f"%{'' if to_right else '-'}{wanted}s"
+        for wanted, to_right in zip(widths, flush_right, strict=True)
+    )
     for row in chain([titles], sample, rows):
-        cells = [
-            text
-            if i == last and not flush_right[i]
-            else _padded(text, widths[i], flush_right=flush_right[i])
-            for i, text in enumerate(row)
-        ]
-        yield GAP.join(cells).rstrip() + "\n"
+        line = template % tuple(row)
+        if not line.isascii():
+            cells = zip(row, widths, flush_right, strict=True)
+            line = GAP.join([_padded(*cell) for cell in cells])
+        yield line.rstrip() + "\n"
 
 
 def block(fields: Mapping[str, str | Sequence[str]]) -> Iterator[str]:
@@ -76,8 +80,6 @@ def width(text: str) -> int:
     )
 
 
-def _padded(text: str, wanted: int, *, flush_right: bool) -> str:
-    if text.isascii():
-        return text.rjust(wanted) if flush_right else text.ljust(wanted)
+def _padded(text: str, wanted: int, to_right: bool) -> str:
     padding = " " * (wanted - width(text))
-    return padding + text if flush_right else text + padding
+    return padding + text if to_right else text + padding
