@@ -27,7 +27,7 @@ from ahstore.objects.file import (
 from ahstore.versions.target import Folder, TargetFolder
 from ahstore.versions.target_file import TargetFile
 
-MAX_BYTES = 4 * 2**20
+MAX_BYTES = 2 * 2**20
 MAX_FILES = 256
 MAX_FOLDERS = 32
 """Each is an open descriptor while its files are written."""

@@ -33,7 +33,7 @@ from ahstore.versions.workers import Workers
 THREADS = 2
 AHEAD = 2 * THREADS
 SMALL_BYTES = 32 * 1024
-PIECE_BYTES = 4 * 2**20
+PIECE_BYTES = 2 * 2**20
 
 
 def restore(repo: Repository, target: TargetFolder, rows: Iterable[Row], monitor: Monitor) -> None:
