@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 from ahstore.codec.compression import RAW, compress
 from ahstore.codec.digests import checksum64
+from ahstore.errors import InvalidInputError
 from ahstore.packs.format import RECORD
 from ahstore.storage.contract import FileWriter
 
 MAX_WAITING_BYTES = 16 * 2**20
+THREAD_FROM_BYTES = 4 * 2**20
+"""Less than this is written when the pack is finished: a thread would not be worth starting."""
 
 
 class _Block(NamedTuple):
@@ -40,7 +43,7 @@ class _Blob(NamedTuple):
 class BodyWriter:
     """Writes blocks and blobs in the order given; ``finish`` or ``abort`` ends its thread.
 
-    ``open_file`` is called when there is something to write.
+    ``open_file`` is called by the caller's thread, when there is something to write.
 
     Attributes:
         saved: bytes saved by compression so far.
@@ -53,6 +56,7 @@ class BodyWriter:
         self.records: dict[bytes, bytes] = {}
         self.shifts: list[tuple[list[bytes], int]] = []
         self._open_file = open_file
+        self._file: FileWriter | None = None
         self._offset = 0
         self._error: BaseException | None = None
         self._changed = threading.Condition()
@@ -80,6 +84,9 @@ class BodyWriter:
         self._end()
         if self._error is not None:
             raise self._error
+        self._file = self._file or self._open_file()
+        while self._waiting:
+            self._write(self._waiting.popleft())
         self._write(_Block(data, size, at, keys))
         return self._offset
 
@@ -90,7 +97,8 @@ class BodyWriter:
         self._end()
 
     def _put(self, item: _Block | _Blob) -> None:
-        if self._thread is None:
+        if self._thread is None and self._waiting_bytes >= THREAD_FROM_BYTES:
+            self._file = self._open_file()
             self._thread = threading.Thread(target=self._run, name="pack", daemon=True)
             self._thread.start()
         with self._changed:
@@ -141,8 +149,7 @@ class BodyWriter:
             self.shifts.append((item.keys, self._offset - item.at))
         if item.size:
             data = item.data
-            self._open_file().write(data[0] if len(data) == 1 else b"".join(data))
-            self._offset += item.size
+            self._send(data[0] if len(data) == 1 else b"".join(data))
 
     def _write_blob(self, blob: _Blob) -> None:
         codec, data = RAW, blob.data
@@ -151,10 +158,15 @@ class BodyWriter:
             codec, data = packed
         stored = len(data)
         checksum = checksum64(data)
-        self._open_file().write(data)
         address, kind = blob.key[:-1], blob.key[-1]
         self.records[blob.key] = RECORD.pack(
             address, kind, codec, 0, stored, blob.size, self._offset, checksum
         )
-        self._offset += stored
+        self._send(data)
         self.saved += blob.size - stored
+
+    def _send(self, data: bytes | memoryview) -> None:
+        if self._file is None:
+            raise InvalidInputError("the body of this pack is not being written")
+        self._file.write(data)
+        self._offset += len(data)

@@ -138,6 +138,17 @@ def test_what_waits_is_bounded():
     assert writer.finish().count == 60
 
 
+def test_a_small_pack_needs_no_thread(monkeypatch):
+    # Most commits are small, and starting a thread takes as long as writing what they hold.
+    monkeypatch.setattr(threading.Thread, "start", lambda _: pytest.fail("a thread was started"))
+    storage = MemoryStorage()
+    writer = PackWriter(storage, "data")
+    blobs = [random.Random(n).randbytes(DIRECT_BYTES) for n in range(10)]
+    add_all(writer, blobs)
+    found = dict(PackReader(storage).read_many(writer.finish().entries))
+    assert found == {sha256(blob): blob for blob in blobs}
+
+
 def test_an_interrupt_while_waiting_gives_the_pack_up(monkeypatch):
     # Ctrl-C in the middle of a large file: no pack, no thread, no descriptor.
     inner = MemoryStorage()
@@ -158,15 +169,15 @@ def test_the_file_is_synced_before_it_gets_its_name(tmp_path):
     # The thread must be done by then: a name is a promise that all bytes before it are on disk.
     storage = LocalStorage(tmp_path / "store", create=True)
     storage.create("hints/warm", b"", durable=False)
-    blob = random.Random(1).randbytes(DIRECT_BYTES)
-    for number in range(2):
+    rng = random.Random(1)
+    for number, large in enumerate((2, 2, 20)):
         writer = PackWriter(storage, "data")
         writer.id = type(writer.id)(f"ab{number:030d}")
         with recorded() as calls:
-            add_all(writer, [b"small", blob, bytes(500_000), b"last"])
+            add_all(writer, [b"small", *(rng.randbytes(2**20) for _ in range(large)), b"last"])
             writer.finish()
         names = [name for name, _ in calls if name in ("write", "fsync", "link")]
-        assert names.count("write") == 5  # header and small, two large, last, index
+        assert names.count("write") == large + 3  # header and small, large ones, last, index
         assert names.count("link") == 1
         first, last = names.index("fsync"), len(names) - 1 - names[::-1].index("write")
         assert last < first < names.index("link")
