@@ -105,6 +105,7 @@ def test_many_small_parts_do_not_make_small_chunks():
     assert chunks <= 2 * 330_000 / SMALL.min
     assert cutter.lengths(data[: cutter.smallest]) == [cutter.smallest]
     assert len(list(cutter.cut([data[:64]], [8, 30, 60, 64]))) == 1
+    assert len(list(cutter.cut([data[:64]], [8, 30]))) == 1
 
 
 def test_sizes_keep_their_bounds():
