@@ -207,7 +207,9 @@ def _ingested(
 
 
 def _row_of_bytes(repo: Repository, path: str, data: bytes, sink: ChunkSink) -> Row:
-    pieces = [ChunkRef(sink.put_chunk(p), len(p)) for p in Cutter(repo.cutting).cut([data])]
+    cutter = Cutter(repo.cutting)
+    parts = cutter.boundaries(lambda at, length: data[at : at + length], len(data))
+    pieces = [ChunkRef(sink.put_chunk(p), len(p)) for p in cutter.cut([data], parts)]
     level, refs = build_refs(pieces, sink.put_chunk)
     flags = make_flags(executable=False, level=level)
     now_ns = int(repo.storage.now()) * 10**9

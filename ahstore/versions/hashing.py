@@ -23,6 +23,8 @@ from ahstore.versions.walk import LocalFile
 BATCH_FILES = 1024
 BATCH_BYTES = 8 * 2**20
 SHARE_FROM_FILES = 4096
+SHARE = 0.6
+"""How much of the small files the second process takes: this one packs for both."""
 SHARE_BYTES = 64 * 2**20
 """At most so much is held in memory that both processes see."""
 
@@ -63,15 +65,14 @@ class Hasher:
                 yield self._read_large(files, at)
 
     def _share(self, files: Sequence[LocalFile], small: Sequence[int]) -> Sequence[int]:
-        """Return which of many small files the second process is to take: the later half."""
+        """Return which of many small files the second process is to take: the later ones."""
         if len(small) < SHARE_FROM_FILES:
             return ()
-        total = sum(files[at].stat.st_size for at in small)
         first, size = len(small), 0
-        while first and size < min(total // 2, SHARE_BYTES):
+        while first > len(small) * (1 - SHARE) and size < SHARE_BYTES:
             first -= 1
             size += files[small[first]].stat.st_size
-        return small[max(first, len(small) // 2) :]
+        return small[first:]
 
     def _take(
         self, files: Sequence[LocalFile], share: Sequence[int], second: SecondProcess
