@@ -26,9 +26,10 @@ from ahstore.objects.chunklist import build
 from ahstore.objects.file import ChunkRef
 from ahstore.versions.monitor import Monitor
 
-BLOCK_BYTES = 4 * 2**20
-BLOCKS_AHEAD = 4
+BLOCK_BYTES = 2 * 2**20
+BLOCKS_AHEAD = 8
 ATTEMPTS = 3
+_LARGEST_KEPT_BYTES = 31 * 2**20
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -121,6 +122,7 @@ def _read_large(
     fd: int, size: int, cutter: Cutter, put_chunk: PutChunk, monitor: Monitor
 ) -> Content:
     parts = cutter.boundaries(lambda offset, length: os.pread(fd, length, offset), size)
+    _keep_freed_blocks()
     with _Md5Thread() as md5:
         total = 0
 
@@ -136,6 +138,16 @@ def _read_large(
         digest = md5.digest()
     level, refs = build(pieces, put_chunk)
     return Content(total, digest, level, refs)
+
+
+def _keep_freed_blocks() -> None:
+    """Have the C library keep the memory of blocks that are done for the next ones.
+
+    glibc gives memory of this size back to the system at once, and each page of the next block
+    costs a fault, until it has seen a block as large as 32 MiB freed. ``bytes`` of zeros are not
+    touched, so that costs nothing; elsewhere it does no harm.
+    """
+    bytes(_LARGEST_KEPT_BYTES)
 
 
 class _Md5Thread:
