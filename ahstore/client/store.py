@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ahstore.client import describe
 from ahstore.client.asset import Dataset, Model, make_asset
@@ -25,11 +25,13 @@ from ahstore.ids import AssetId, EvaluationId, FolderId, parse_entity_id
 from ahstore.names import check_name
 from ahstore.packs.place import pack_key
 from ahstore.packs.reader import list_packs
-from ahstore.versions.checkout import DownloadResult
 from ahstore.versions.merge import Strategy
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
+
+if TYPE_CHECKING:
+    from ahstore.versions.checkout import DownloadResult
 
 Resource = Literal["branch", "tag", "commit", "object", "workflow", "evaluation"]
 

@@ -11,7 +11,6 @@ from ahstore.client import describe
 from ahstore.client.core import check_sequence
 from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.ids import CommitId
-from ahstore.versions.checkout import DownloadResult, download, find_object, open_object
 from ahstore.versions.commits import preview
 from ahstore.versions.diff import diff
 from ahstore.versions.log import log
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from ahstore.client.asset import Dataset, Model
     from ahstore.client.ref import Commit
     from ahstore.client.run import Run
+    from ahstore.versions.checkout import DownloadResult
 
 Additions = Sequence[str | os.PathLike[str]] | Mapping[str | os.PathLike[str], str]
 
@@ -140,6 +140,8 @@ class Version:
             ObjectNotFoundError: a path names nothing in this version.
             StorageError: the target's file system failed.
         """
+        from ahstore.versions.checkout import download  # start-up
+
         head = self.head
         self._core.notify(f"Downloading commit {head.hex()[:8]} of {self.asset.title}")
         result = download(
@@ -159,10 +161,14 @@ class Version:
         Raises:
             ObjectNotFoundError: there is no such object.
         """
+        from ahstore.versions.checkout import open_object  # start-up
+
         return open_object(self._core.repo, self.head, path)
 
     def exists(self, path: str) -> bool:
         """Say whether this version has an object at ``path``."""
+        from ahstore.versions.checkout import find_object  # start-up
+
         return find_object(self._core.repo, self.head, path) is not None
 
     def status(

@@ -10,10 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Sequence
 
 MAX_PROCESSES = 4
 _TASKS = "/proc/self/task"
+_LOOKS = 5
 
 Share = Callable[[], None]
 
@@ -21,10 +24,16 @@ Share = Callable[[], None]
 def processes() -> int:
     """Return how many processes may share work just now; 1: this one alone."""
     try:
-        alone = len(os.listdir(_TASKS)) == 1
+        for _ in range(_LOOKS):
+            if len(os.listdir(_TASKS)) == 1:
+                return min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
+            if threading.active_count() > 1:
+                return 1
+            # A thread that was joined has still to leave.
+            time.sleep(0.001)
     except OSError:  # not Linux
-        return 1
-    return min(len(os.sched_getaffinity(0)), MAX_PROCESSES) if alone else 1
+        pass
+    return 1
 
 
 def run_shares(shares: Sequence[Share]) -> list[Share]:
@@ -39,9 +48,13 @@ def run_shares(shares: Sequence[Share]) -> list[Share]:
         BaseException: what the first share raised; the children are stopped then.
     """
     children: dict[int, Share] = {}
+    left: list[Share] = []
     try:
         for share in shares[1:]:
-            children[_fork(share)] = share
+            try:
+                children[_fork(share)] = share
+            except OSError:  # no memory, or a limit of processes
+                left.append(share)
         shares[0]()
     except BaseException:
         for child in children:
@@ -49,7 +62,7 @@ def run_shares(shares: Sequence[Share]) -> list[Share]:
                 os.kill(child, signal.SIGKILL)
         _failed(children)
         raise
-    return _failed(children)
+    return left + _failed(children)
 
 
 def _failed(children: dict[int, Share]) -> list[Share]:
