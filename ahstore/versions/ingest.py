@@ -93,6 +93,7 @@ class Ingest:
         An unchanged file gets the very row of the live commit, which is told from others at once.
         """
         values = self._states.lookup_many([f.local for f in files], [f.stat for f in files])
+        size = 0
         for at, (value, file) in enumerate(zip(values, files, strict=True)):
             if value is None:
                 continue
@@ -106,7 +107,8 @@ class Ingest:
                 row = [*row]
                 row[FLAGS] ^= EXECUTABLE
             rows[at] = row
-            self._monitor.advance(bytes_=row[SIZE])
+            size += row[SIZE]
+        self._monitor.advance(bytes_=size)
 
 
 # What is remembered of a file: MD5, level, refs. Flat, so that a row is compared with it at once.

@@ -86,10 +86,13 @@ def _walk_folder(root: str, folder: str, path: str) -> Iterator[LocalFile]:
     pending = [(folder, path)]
     while pending:
         folder, path = pending.pop()
+        prefix = f"{path}/" if path else ""
         with os.scandir(folder) as entries:
             for entry in entries:
-                target = f"{path}/{entry.name}" if path else entry.name
-                if entry.is_symlink():
+                target = prefix + entry.name
+                if entry.is_file(follow_symlinks=False):
+                    yield LocalFile(target, entry.path, entry.stat(follow_symlinks=False))
+                elif entry.is_symlink():
                     yield _linked(root, entry, target)
                 elif entry.is_dir(follow_symlinks=False):
                     pending.append((entry.path, target))
