@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.measure import can_drop_caches
+from benchmarks.measure import can_drop_caches, file_system
 from benchmarks.measured import Results
 from benchmarks.ours import ahstore
 from benchmarks.page import replace_table
@@ -73,13 +73,14 @@ def measure(
     args: argparse.Namespace, *, name: str, peers: Sequence[MakeTool] = (), peer_rounds: int = 0
 ) -> None:
     """Run all rounds, print the table, and write ``NAME.md`` and ``NAME.json``."""
-    sizes, results = sizes_of(args), Results()
+    sizes = sizes_of(args)
     rounds = args.rounds or (1 if args.quick else 3)
     rows = rows_of(args)
     # The environment of whoever calls must not reach the stores that are measured.
     for variable in [v for v in os.environ if v.startswith(("AH_", "GIT_", "BORG_", "RESTIC_"))]:
         del os.environ[variable]
     root = Path(tempfile.mkdtemp(prefix="ahstore-bench-", dir=args.dir))
+    results = Results(file_system(root))
     try:
         say("making the data")
         runner = Runner(root, sizes, rows, results, say)

@@ -74,3 +74,14 @@ def bytes_under(folder: Path) -> int:
         for path, _, names in os.walk(folder)
         for name in names
     )
+
+
+def file_system(folder: Path) -> str:
+    """Return the type of the file system that a folder is on, as the longest mount point says."""
+    path, best, found = str(folder.resolve()), "", ""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, mount, kind, *_ = line.split()
+        inside = path == mount or path.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= len(best):
+            best, found = mount, kind
+    return found

@@ -11,8 +11,15 @@ Measured = Mapping[str, float]
 
 @dataclass(slots=True)
 class Results:
-    """Values by row, tool and measure; ``failed``: what went wrong, by tool and row."""
+    """Values by row, tool and measure.
 
+    Attributes:
+        file_system: the type of the one that was worked on.
+        values: by row, tool and measure.
+        failed: what went wrong, by tool and row.
+    """
+
+    file_system: str = ""
     values: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
     failed: dict[str, dict[str, str]] = field(default_factory=dict)
 

@@ -27,7 +27,6 @@ def md5sum(folder: Path, data: Data) -> Tool:
 def copy(folder: Path, data: Data) -> Tool:
     """``cp -r``; the runner adds the ``sync``, as for every tool."""
     sources = {"W1": data.many, "W2": data.before, "W6": data.many, "W6b": data.after}
-    sources["W9"] = data.tiny
     lines = {row: quoted("cp", "-r", source, f"copy-{row}") for row, source in sources.items()}
     return Tool(COPY, folder, lines, restored={"W6": "copy-W6", "W6b": "copy-W6b"})
 
@@ -47,7 +46,7 @@ def _own(name: str, folder: Path, data: Data, target: tuple[str, ...]) -> Tool:
     lines = {
         row: quoted(*program, source, *(f"{each}-{row}" for each in target))
         for row, source in _inputs(data).items()
-        if row != "W1c"
+        if row in ("W1", "W2", "W9")
     }
     return Tool(name, folder, lines, env={"PYTHONPATH": str(Path(__file__).parents[1])})
 

@@ -61,7 +61,7 @@ def as_json(results: Results, sizes: Sizes, rounds: int) -> dict[str, Any]:
     }
     return {
         "date": _now(),
-        "machine": _machine(),
+        "machine": _machine(results),
         "sizes": asdict(sizes),
         "rounds": rounds,
         "rows": {row.key: row.what for row in (*WHOLE, *IN_PROCESS)},
@@ -91,7 +91,7 @@ def pace(results: Results) -> float | None:
 
 def _head(results: Results, sizes: Sizes, rounds: int) -> str:
     lines = [
-        f"{_now()} · {_machine()}",
+        f"{_now()} · {_machine(results)}",
         "",
         _sizes(sizes, rounds),
     ]
@@ -211,8 +211,8 @@ def _now() -> str:
     return datetime.now(tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _machine() -> str:
+def _machine(results: Results) -> str:
     return (
         f"{os.cpu_count()} cores, {platform.system()} {platform.release()} {platform.machine()}, "
-        f"Python {'.'.join(map(str, sys.version_info[:3]))}"
+        f"{results.file_system}, Python {'.'.join(map(str, sys.version_info[:3]))}"
     )
