@@ -182,32 +182,29 @@ def test_no_fork_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done == [1]
 
 
-def test_a_new_folder_shows_only_when_it_is_whole(
-    asset: Asset, many: CommitId, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("existing", [False, True])
+def test_what_shows_is_whole_at_every_write(
+    asset: Asset, many: CommitId, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool
 ) -> None:
-    """Killed in between, a download must not leave half a file under its name."""
-    out = tmp_path / "o"
-    commit, seen = TargetFile.commit, set()
+    """Killed at any moment, a download must not leave half a file under its name."""
+    out, whole, write, seen = tmp_path / "o", shape(asset.work), TargetFile.write, [0]
+    if existing:
+        (out / "d1/s1").mkdir(parents=True)
 
-    def looking(self: TargetFile, mtime_ns: int) -> None:
-        seen.update(
-            str(path.relative_to(out))
-            for path in out.rglob("*")
-            if path.is_file() and "ahpart" not in str(path.relative_to(out))
-        )
-        if len(seen) < 20:
-            commit(self, mtime_ns)
-            return
-        whole = shape(asset.work)
-        assert all((out / path).read_bytes() == whole[path][0] for path in seen)
-        commit(self, mtime_ns)
+    def looking(self: TargetFile, data: bytes) -> None:
+        for path in out.rglob("*") if out.is_dir() else ():
+            name = str(path.relative_to(out))
+            if path.is_file() and "ahpart" not in name:
+                seen[0] += 1
+                assert path.read_bytes() == whole[name][0]
+        write(self, data)
 
-    monkeypatch.setattr(TargetFile, "commit", looking)
-    monkeypatch.setattr(batch, "MAX_FOLDERS", 2)
+    monkeypatch.setattr(TargetFile, "write", looking)
+    monkeypatch.setattr(batch, "MAX_FILES", 16)
     monkeypatch.setattr(small_files, "ROUND_FILES", 20)
     download(asset.repo, many, target=str(out))
-    assert seen
-    assert shape(out) == shape(asset.work)
+    assert seen[0]
+    assert shape(out) == whole
 
 
 def test_two_downloads_make_the_same_folders(
