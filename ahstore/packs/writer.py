@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ahstore.codec.compression import LEAST_BYTES, RAW, compress
+from ahstore.codec.compression import RAW, compress
 from ahstore.codec.digests import checksum64
 from ahstore.errors import InvalidInputError
 from ahstore.ids import Address, PackId, new_pack_id
@@ -108,7 +108,7 @@ class PackWriter:
             raise
 
     def _add_small(self, kind: Kind, key: bytes, data: bytes, raw: int) -> None:
-        packed = compress(data) if kind is Kind.CHUNK and raw >= LEAST_BYTES else None
+        packed = compress(data) if kind is Kind.CHUNK else None
         codec = RAW
         if packed is not None:
             codec, data = packed
