@@ -1,7 +1,12 @@
 """What start-up pays for, counted in modules instead of seconds."""
 
+import os
+import random
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 HEAVY = {"lmdb", "msgpack", "rich", "fsspec", "xxhash", "platformdirs", "pyfastcdc", "json"}
 
@@ -71,3 +76,84 @@ def test_all_public_names_are_there_and_are_those_of_the_api() -> None:
         "else: raise AssertionError\n"
     )
     modules_after(code)
+
+
+THIRD_PARTY = {
+    "--help": {"click"},
+    "ls": {"click", "lmdb", "msgpack", "platformdirs", "xxhash"},
+    "status": {"click", "lmdb", "msgpack", "platformdirs", "xxhash"},
+    "commit": {
+        "click",
+        "cython_runtime",
+        "lmdb",
+        "msgpack",
+        "platformdirs",
+        "pyfastcdc",
+        "typing_extensions",
+        "xxhash",
+    },
+}
+MOST_MODULES = {"--help": 130, "ls": 310, "status": 320, "commit": 340}
+"""With Python's own and ours: each costs about a quarter of a millisecond."""
+NOT_FOR_THESE = {
+    "asyncio",
+    "concurrent",
+    "email",
+    "http",
+    "importlib.metadata",
+    "logging",
+    "multiprocessing",
+    "socket",
+    "ssl",
+    "subprocess",
+    "unittest",
+    "ahstore.jobs",
+    "ahstore.versions.checkout",
+    "ahstore.versions.restoring",
+}
+
+
+def imported_by(arguments: list[str]) -> set[str]:
+    """Return what one run of the command line imports beyond what Python starts with."""
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        "from ahstore.cli.main import main\n"
+        f"assert main({arguments}) == 0\n"
+        "sys.stderr.write('\\nIMPORTED\\n' + '\\n'.join(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stderr.partition("\nIMPORTED\n")[2].split())
+
+
+def test_what_each_verb_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start-up is most of a short command's time: nothing may slip in unseen."""
+    monkeypatch.setenv("AH_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for at in range(20):
+        (folder / f"f{at}").write_bytes(random.Random(at).randbytes(4096))
+        os.utime(folder / f"f{at}", (10**9, 10**9))
+    modules_after(
+        "from ahstore.cli.main import main\n"
+        "assert main(['-q', 'create', 'folder', 'dataset/d']) == 0\n"
+        "assert main(['-q', 'create', 'dataset', 'd/d']) == 0\n"
+    )
+    commands = {
+        "--help": ["--help"],
+        "commit": ["-q", "commit", "dataset/d/d", "-m", "x", "-a", f"{folder}/*"],
+        "status": ["-q", "status", "dataset/d/d", f"{folder}/*"],
+        "ls": ["ls", "object", "dataset/d/d"],
+    }
+    for verb, arguments in commands.items():
+        modules = imported_by(arguments)
+        top = {name.partition(".")[0] for name in modules}
+        outside = {name for name in top if name not in sys.stdlib_module_names}
+        outside = {
+            name for name in outside - {"ahstore", "cython_runtime"} if not name.startswith("_")
+        }
+        assert outside <= THIRD_PARTY[verb], verb
+        assert not modules & NOT_FOR_THESE, verb
+        assert len(modules) <= MOST_MODULES[verb], (verb, len(modules), sorted(modules))
