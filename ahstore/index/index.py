@@ -159,10 +159,10 @@ class Index:
 
     # Packs.
 
-    def add(self, pack: FinishedPack) -> None:
-        """Learn the places in a pack of this store that was just published."""
+    def add(self, *packs: FinishedPack) -> None:
+        """Learn the places in packs of this store that were just published."""
         with self._lock:
-            self._add([PackIndex(pack.id, pack.family, pack.index)])
+            self._add([PackIndex(pack.id, pack.family, pack.index) for pack in packs])
 
     def forget(self, pack: PackId) -> None:
         """Drop all places in a pack: it is gone, or going."""

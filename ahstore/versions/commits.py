@@ -95,6 +95,7 @@ def commit_files(
         sink = StoringSink(repo, session)
         tree = repo.files(head)
         rows = _ingested(repo, files, sink, tree, rehash=rehash, monitor=monitor)
+        session.flush()  # data is written once, and not while others wait for the branch
         wanted = ChangeSet(rows, deletions)
 
         def propose(head: CommitId | None) -> Proposal | None:
@@ -141,6 +142,7 @@ def commit_tree(
         for path, data in (extra or {}).items():
             rows[check_object_path(path)] = _row_of_bytes(repo, path, data, sink)
         root = _whole_tree(rows, session)
+        session.flush()
 
         def propose(head: CommitId | None) -> Proposal | None:
             parent = head or base

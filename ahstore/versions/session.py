@@ -18,7 +18,7 @@ from ahstore.errors import ConflictError, OutcomeUnknownError
 from ahstore.ids import Address, ChunkId, CommitId, PackId, PageId, RecordId
 from ahstore.objects.commit import Commit, encode
 from ahstore.packs.place import Family, Kind, Place
-from ahstore.packs.writer import PackWriter
+from ahstore.packs.writer import FinishedPack, PackWriter
 from ahstore.storage.cells import Cell, CellConflictError, Cells, CellState, CellVersion
 from ahstore.storage.leases import Lease
 
@@ -54,6 +54,7 @@ class WriteSession:
         self._present: dict[PackId, bool] = {}
         self._own: dict[tuple[Kind, Address], Place | None] = {}
         self._writers: dict[Family, PackWriter] = {}
+        self._finished: list[FinishedPack] = []
         self._new_bytes = 0
 
     def close(self) -> None:
@@ -61,6 +62,9 @@ class WriteSession:
         for writer in self._writers.values():
             writer.abort()
         self._writers.clear()
+        # Only now, for others may wait for the cell's lock; until then `_own` knows.
+        if self._finished:
+            self._repo.index.add(*self._finished)
         # A create whose fate is unknown may still land: the lease then has to stay (protocol, 8).
         if not self._unresolved:
             self._lease.end()
@@ -163,7 +167,7 @@ class WriteSession:
         if family == "meta":
             for address, place in finished.entries:
                 self._own[place.kind, address] = place
-        self._repo.index.add(finished)
+        self._finished.append(finished)
 
     def newest_places(self) -> list[tuple[Address, Place]]:
         """Return where the newest flushed commit and pages lie: locators for a branch's cell."""
