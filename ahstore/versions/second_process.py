@@ -17,6 +17,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
+from ahstore.versions.crew import processes
 from ahstore.versions.reading import read_small, signature
 from ahstore.versions.walk import LocalFile
 
@@ -33,7 +34,7 @@ class SecondProcess:
     @staticmethod
     def start(files: Sequence[LocalFile], limit: int) -> SecondProcess | None:
         """Fork a child for files of at most ``limit`` bytes each; None where that is not safe."""
-        if not _may_fork():
+        if processes() == 1:
             return None
         memory = mmap.mmap(-1, sum(file.stat.st_size for file in files) + 1)
         reading, writing = os.pipe()
@@ -75,14 +76,6 @@ class SecondProcess:
             os.waitpid(self._pid, 0)
         with contextlib.suppress(BufferError):  # someone keeps a view: it goes with that
             self._memory.close()
-
-
-def _may_fork() -> bool:
-    """Say whether this process has one thread, of Python or of a library, and a core to spare."""
-    try:
-        return len(os.listdir("/proc/self/task")) == 1 and len(os.sched_getaffinity(0)) > 1
-    except (OSError, AttributeError):
-        return False
 
 
 def _work(files: Sequence[LocalFile], limit: int, memory: mmap.mmap, pipe: int) -> NoReturn:
