@@ -109,6 +109,35 @@ def test_a_swap_costs_two_syncs(tmp_path: Path) -> None:
     assert len(calls) <= 8
 
 
+def test_large_files_are_on_their_way_before_they_are_synced(tmp_path: Path, monkeypatch) -> None:
+    # Else the disk sits idle while a gigabyte is hashed, and the commit waits for it at the end.
+    told = []
+    monkeypatch.setattr(
+        os, "posix_fadvise", lambda _fd, at, length, _how: told.append((at, length))
+    )
+    storage = LocalStorage(tmp_path / "store", create=True)
+    with storage.new_file(PACK) as writer:
+        for _ in range(20):
+            writer.write(bytes(3 * 2**20))
+        writer.commit()
+    assert told == [(0, 18 * 2**20), (18 * 2**20, 18 * 2**20), (36 * 2**20, 18 * 2**20)]
+
+
+def test_the_sync_decides_whatever_the_early_start_says(tmp_path: Path, monkeypatch) -> None:
+    # File systems without it must not refuse packs, and with it the sync must not be left out.
+    def refuses(*_: object) -> None:
+        raise OSError(22, "no such advice here")
+
+    monkeypatch.setattr(os, "posix_fadvise", refuses)
+    storage = LocalStorage(tmp_path / "store", create=True)
+    storage.create("hints/warm", b"", durable=False)
+    with recorded() as calls, storage.new_file(PACK) as writer:
+        writer.write(bytes(20 * 2**20))
+        writer.commit()
+    assert storage.stat(PACK).size == 20 * 2**20
+    assert syncs_by(calls, tmp_path / "store")[0] == "(file)"
+
+
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 def test_the_order_as_the_kernel_sees_it(tmp_path: Path) -> None:
     # The inside view could be fooled by a call that does not go through os.
