@@ -79,6 +79,8 @@ def measure(
     # The environment of whoever calls must not reach the stores that are measured.
     for variable in [v for v in os.environ if v.startswith(("AH_", "GIT_", "BORG_", "RESTIC_"))]:
         del os.environ[variable]
+    # Python's tools are to start as where they are installed: with their modules compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     root = Path(tempfile.mkdtemp(prefix="ahstore-bench-", dir=args.dir))
     results = Results(file_system(root))
     try:
