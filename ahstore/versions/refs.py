@@ -86,7 +86,7 @@ class Refs:
         version = self._repo.cells.read(ref_cell(asset, check_ref_name(name)))
         ref = read_ref(asset, name, version)
         if ref is not None:
-            self._learn(version)
+            learn_places(self._repo, version)
         return ref
 
     def get(self, asset: AssetId, name: str, kind: RefKind | None = None) -> Ref:
@@ -194,16 +194,18 @@ class Refs:
                 last = ref.commit
                 yield ref
 
-    def _learn(self, version: CellVersion) -> None:
-        places = version.value.get("places")
-        if not isinstance(places, list):
-            return
-        for item in places:
-            if isinstance(item, list) and len(item) == 2:
-                try:
-                    self._repo.learn([(check_address(item[0]), Place.from_value(item[1]))])
-                except (InvalidInputError, CorruptError):
-                    continue  # a locator is only a hint; the index knows the place too
+
+def learn_places(repo: Repository, version: CellVersion) -> None:
+    """Take in the locators of a ref's cell: what another has just written is then found at once."""
+    places = version.value.get("places")
+    if not isinstance(places, list):
+        return
+    for item in places:
+        if isinstance(item, list) and len(item) == 2:
+            try:
+                repo.learn([(check_address(item[0]), Place.from_value(item[1]))])
+            except (InvalidInputError, CorruptError):
+                continue  # a locator is only a hint; the index knows the place too
 
 
 def check_expected(ref: Ref, expect: CommitId | None) -> None:

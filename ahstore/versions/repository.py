@@ -32,6 +32,7 @@ from ahstore.versions.session import WriteSession
 
 STORE_KEY = "store.json"
 FORMAT = 1
+REMEMBERED_HINTS = 65_536
 
 
 class Repository:
@@ -119,6 +120,8 @@ class Repository:
 
     def learn(self, places: Iterable[tuple[Address, Place]]) -> None:
         """Remember where blobs lie, as a branch's cell told; a wrong hint only costs a look-up."""
+        if len(self._hints) > REMEMBERED_HINTS:
+            self._hints.clear()
         for address, place in places:
             self._hints[place.kind, address] = place
 

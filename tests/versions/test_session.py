@@ -16,6 +16,7 @@ from ahstore.storage.leases import list_leases, revoke
 from ahstore.storage.recording import RecordingStorage
 from ahstore.versions.closure import check_complete
 from ahstore.versions.commits import commit_files
+from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import GC_CELL, WriteSession
@@ -162,3 +163,33 @@ def test_a_large_write_looks_for_what_others_have_stored(
 
 def stored(repo: Repository) -> int:
     return sum(repo.storage.stat(key).size for key in repo.storage.list("packs/data/"))
+
+
+def test_what_another_has_just_committed_is_found_without_looking_for_it(
+    asset: Asset, open_repo: Callable[[], Repository]
+) -> None:
+    """Else each of many committers lists all packs of the store for every commit of another."""
+    other = open_repo()
+    other._cache_root = None
+    recording = RecordingStorage(asset.repo.storage)
+    settings = {"id": asset.repo.creation_id, "chunking": asset.repo.cutting.to_value()}
+    mine = Repository(recording, settings, None)
+    asset.work.mkdir()
+
+    def commit(repo: Repository, text: str, monitor: Monitor = SILENT) -> None:
+        asset.write(**{text: text})
+        source = [f"{asset.work}/{text}"]
+        commit_files(
+            repo, asset.id, "main", message="m", committer="a", add=source, monitor=monitor
+        )
+
+    class Overtaking(Monitor):
+        def finish(self) -> None:
+            commit(other, "2")
+
+    commit(mine, "1")
+    recording.calls.clear()
+    commit(mine, "3", Overtaking())
+    listed = [c.key for c in recording.calls if c.op.startswith("list") and "packs" in c.key]
+    assert listed == []
+    assert Refs(mine).get(asset.id, "main").number == 3
