@@ -65,14 +65,12 @@ def test_killed_at_every_call(tmp_path: Path) -> None:
     trace = (tmp_path / "trace").read_text()
     points = writes_to_the_store(trace, str(store))
     assert len(points) > 15
-    missed = 0
     for name, at in points:
         reset(tmp_path)
         killed = run(tmp_path, asset, file, "-e", f"trace={name}",
                      "-e", f"inject={name}:signal=KILL:when={at}")  # fmt: skip
-        missed += killed.returncode == 0  # another run may open a file less while it imports
+        assert killed.returncode != 0, (name, at)
         check_old_or_new(tmp_path, asset, file, acknowledged=bool(killed.stdout))
-    assert missed <= len(points) // 5
 
 
 def reset(root: Path) -> None:
