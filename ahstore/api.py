@@ -38,9 +38,9 @@ from ahstore.errors import (
     UnsupportedError,
 )
 from ahstore.hub.paths import DEFAULT_REF
-from ahstore.versions.checkout import DownloadResult
-from ahstore.versions.merge import Strategy
+from ahstore.versions.history.merge import Strategy
 from ahstore.versions.monitor import SILENT, Monitor
+from ahstore.versions.restoring.checkout import DownloadResult
 
 __all__ = [  # noqa: RUF022  the calls first, then classes, then errors
     "open", "login", "logout",

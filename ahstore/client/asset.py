@@ -16,14 +16,14 @@ from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.hub.paths import DEFAULT_REF
 from ahstore.hub.records import AssetRecord
 from ahstore.ids import CommitId
-from ahstore.versions.merge import Strategy
+from ahstore.versions.history.merge import Strategy
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.resolve import resolve
 
 if TYPE_CHECKING:
     from ahstore.client.folder import Folder
     from ahstore.jobs.records import RunRecord
-    from ahstore.versions.checkout import DownloadResult
+    from ahstore.versions.restoring.checkout import DownloadResult
 
 
 class Asset:

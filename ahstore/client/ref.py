@@ -12,10 +12,10 @@ from ahstore.errors import InvalidInputError
 from ahstore.hub.paths import DEFAULT_REF
 from ahstore.ids import CommitId
 from ahstore.objects.commit import Commit as CommitBody
-from ahstore.versions.commits import commit_files
-from ahstore.versions.merge import Strategy, merge
+from ahstore.versions.adding.commits import commit_files
+from ahstore.versions.history.merge import Strategy, merge
+from ahstore.versions.history.reset import reset
 from ahstore.versions.monitor import SILENT, Monitor
-from ahstore.versions.reset import reset
 from ahstore.versions.resolve import resolve
 
 if TYPE_CHECKING:

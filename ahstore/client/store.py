@@ -25,13 +25,13 @@ from ahstore.ids import AssetId, EvaluationId, FolderId, parse_entity_id
 from ahstore.names import check_name
 from ahstore.packs.place import pack_key
 from ahstore.packs.reader import list_packs
-from ahstore.versions.merge import Strategy
+from ahstore.versions.history.merge import Strategy
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
 
 if TYPE_CHECKING:
-    from ahstore.versions.checkout import DownloadResult
+    from ahstore.versions.restoring.checkout import DownloadResult
 
 Resource = Literal["branch", "tag", "commit", "object", "workflow", "evaluation"]
 

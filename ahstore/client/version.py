@@ -11,9 +11,9 @@ from ahstore.client import describe
 from ahstore.client.core import check_sequence
 from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.ids import CommitId
-from ahstore.versions.commits import preview
-from ahstore.versions.diff import diff
-from ahstore.versions.log import log
+from ahstore.versions.adding.commits import preview
+from ahstore.versions.history.diff import diff
+from ahstore.versions.history.log import log
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.refs import Ref, RefKind
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ahstore.client.asset import Dataset, Model
     from ahstore.client.ref import Commit
     from ahstore.client.run import Run
-    from ahstore.versions.checkout import DownloadResult
+    from ahstore.versions.restoring.checkout import DownloadResult
 
 Additions = Sequence[str | os.PathLike[str]] | Mapping[str | os.PathLike[str], str]
 
@@ -140,7 +140,7 @@ class Version:
             ObjectNotFoundError: a path names nothing in this version.
             StorageError: the target's file system failed.
         """
-        from ahstore.versions.checkout import download  # start-up
+        from ahstore.versions.restoring.checkout import download  # start-up
 
         head = self.head
         self._core.notify(f"Downloading commit {head.hex()[:8]} of {self.asset.title}")
@@ -161,13 +161,13 @@ class Version:
         Raises:
             ObjectNotFoundError: there is no such object.
         """
-        from ahstore.versions.checkout import open_object  # start-up
+        from ahstore.versions.restoring.checkout import open_object  # start-up
 
         return open_object(self._core.repo, self.head, path)
 
     def exists(self, path: str) -> bool:
         """Say whether this version has an object at ``path``."""
-        from ahstore.versions.checkout import find_object  # start-up
+        from ahstore.versions.restoring.checkout import find_object  # start-up
 
         return find_object(self._core.repo, self.head, path) is not None
 

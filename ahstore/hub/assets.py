@@ -24,7 +24,7 @@ from ahstore.names import check_name
 from ahstore.objects.page import KEY
 from ahstore.objects.tree import Row
 from ahstore.storage.cells import Cell, CellState, CellVersion
-from ahstore.versions.commits import create_asset_root
+from ahstore.versions.adding.commits import create_asset_root
 from ahstore.versions.refs import ref_cell
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession

@@ -20,7 +20,7 @@ from ahstore.jobs.outputs import explain, has_files, read_json, read_results
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.watch import check_goes_on
 from ahstore.jobs.workspace import METRICS_NAME, Workspace
-from ahstore.versions.commits import MAIN, commit_tree
+from ahstore.versions.adding.commits import MAIN, commit_tree
 from ahstore.versions.refs import Refs
 
 

@@ -36,9 +36,9 @@ from ahstore.jobs.user_process import Ending, Limits, UserProcess
 from ahstore.jobs.watch import RunOverError, StopRequestedError, Watch, check_goes_on
 from ahstore.jobs.workspace import Workspace
 from ahstore.storage.process import ProcessIdentity
-from ahstore.versions.checkout import download
 from ahstore.versions.monitor import Monitor
 from ahstore.versions.repository import Repository
+from ahstore.versions.restoring.checkout import download
 
 USAGE_POLL_SECONDS = 0.5
 SAVE_TRIES = 5

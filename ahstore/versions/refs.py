@@ -22,8 +22,8 @@ from ahstore.ids import Address, AssetId, CommitId, check_address
 from ahstore.names import check_ref_name
 from ahstore.packs.place import Place
 from ahstore.storage.cells import Cell, CellState, CellVersion
-from ahstore.versions.closure import check_complete
-from ahstore.versions.log import is_ancestor
+from ahstore.versions.history.closure import check_complete
+from ahstore.versions.history.log import is_ancestor
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
 

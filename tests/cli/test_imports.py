@@ -108,8 +108,8 @@ NOT_FOR_THESE = {
     "subprocess",
     "unittest",
     "ahstore.jobs",
-    "ahstore.versions.checkout",
-    "ahstore.versions.restoring",
+    "ahstore.versions.restoring.checkout",
+    "ahstore.versions.restoring.restorer",
 }
 
 

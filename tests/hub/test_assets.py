@@ -10,8 +10,8 @@ from ahstore.hub.hub import Hub
 from ahstore.hub.paths import parse
 from ahstore.ids import AssetId, EntityId, new_entity_id
 from ahstore.storage.cells import CellState
-from ahstore.versions.commits import commit_files
-from ahstore.versions.log import log
+from ahstore.versions.adding.commits import commit_files
+from ahstore.versions.history.log import log
 from ahstore.versions.refs import Refs, ref_cell
 from tests.hub.kit import Two
 

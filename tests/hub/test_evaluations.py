@@ -13,7 +13,7 @@ from ahstore.hub.evaluations import NewEvaluation
 from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord
 from ahstore.ids import Address, AssetId, CommitId, EntityId, EvaluationId, RunId, new_entity_id
-from ahstore.versions.commits import commit_files
+from ahstore.versions.adding.commits import commit_files
 from ahstore.versions.refs import Refs
 from tests.hub.kit import Two
 

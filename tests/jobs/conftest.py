@@ -14,10 +14,10 @@ from ahstore.hub.records import AssetRecord
 from ahstore.ids import CommitId
 from ahstore.jobs.jobs import Jobs
 from ahstore.jobs.records import RunRecord
-from ahstore.versions.checkout import open_object
-from ahstore.versions.commits import commit_files
+from ahstore.versions.adding.commits import commit_files
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
+from ahstore.versions.restoring.checkout import open_object
 from tests.jobs.repositories import make_repository
 
 WAIT_SECONDS = 60.0

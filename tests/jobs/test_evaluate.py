@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ahstore.versions.commits import commit_files
+from ahstore.versions.adding.commits import commit_files
 from ahstore.versions.refs import Refs
 from tests.jobs.conftest import House
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ahstore.ids import AssetId, parse_entity_id
-from ahstore.versions.commits import commit_files
+from ahstore.versions.adding.commits import commit_files
 from ahstore.versions.repository import Repository
 
 

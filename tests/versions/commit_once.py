@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from ahstore.ids import AssetId, parse_entity_id
-from ahstore.versions.commits import commit_files
+from ahstore.versions.adding.commits import commit_files
 from ahstore.versions.repository import Repository
 
 

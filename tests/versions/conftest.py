@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ahstore.ids import AssetId, new_entity_id
-from ahstore.versions.commits import create_asset_root
+from ahstore.versions.adding.commits import create_asset_root
 from ahstore.versions.repository import Repository
 from tests.versions.kit import Asset
 

@@ -14,11 +14,11 @@ import threading
 import time
 
 from ahstore.ids import AssetId, new_entity_id
-from ahstore.versions import second_process
-from ahstore.versions.commits import commit_files, create_asset_root
-from ahstore.versions.hashing import Hasher
+from ahstore.versions.adding import second_process
+from ahstore.versions.adding.commits import commit_files, create_asset_root
+from ahstore.versions.adding.hashing import Hasher
+from ahstore.versions.adding.second_process import SecondProcess
 from ahstore.versions.repository import Repository
-from ahstore.versions.second_process import SecondProcess
 
 delivered = 0
 real_start, real_results = SecondProcess.start, SecondProcess.results

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ahstore.ids import AssetId, CommitId
-from ahstore.versions.commits import commit_files
+from ahstore.versions.adding.commits import commit_files
 from ahstore.versions.repository import Repository
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ahstore.errors import InvalidInputError, ObjectNotFoundError
-from ahstore.versions.changes import parse_add, parse_adds, parse_delete
-from ahstore.versions.walk import walk
+from ahstore.versions.adding.changes import parse_add, parse_adds, parse_delete
+from ahstore.versions.adding.walk import walk
 
 
 def paths(*adds: str) -> list[str]:

@@ -15,8 +15,8 @@ from ahstore.errors import (
     UnsupportedError,
 )
 from ahstore.ids import CommitId
-from ahstore.versions import collisions
-from ahstore.versions.checkout import download
+from ahstore.versions.restoring import collisions
+from ahstore.versions.restoring.checkout import download
 from tests.versions.kit import Asset
 
 

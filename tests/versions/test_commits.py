@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from ahstore.errors import ConflictError, InvalidInputError, NotFoundError
-from ahstore.versions.checkout import download, find_object, open_object
-from ahstore.versions.commits import commit_files, commit_tree, preview
-from ahstore.versions.log import log
+from ahstore.versions.adding.commits import commit_files, commit_tree, preview
+from ahstore.versions.history.log import log
 from ahstore.versions.monitor import Monitor
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
+from ahstore.versions.restoring.checkout import download, find_object, open_object
 from tests.versions.kit import Asset
 
 

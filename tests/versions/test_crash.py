@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from ahstore.ids import AssetId, new_entity_id
-from ahstore.versions.checkout import download
-from ahstore.versions.commits import commit_files, create_asset_root
+from ahstore.versions.adding.commits import commit_files, create_asset_root
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
+from ahstore.versions.restoring.checkout import download
 
 PROGRAM = Path(__file__).with_name("commit_once.py")
 CALLS = "openat,mkdir,mkdirat,write,pwrite64,writev,fsync,fdatasync,link,linkat,rename,renameat,renameat2,unlink,unlinkat,rmdir"

@@ -8,10 +8,10 @@ import pytest
 
 from ahstore.errors import InvalidInputError, MergeConflictError
 from ahstore.ids import CommitId
-from ahstore.versions.checkout import open_object
-from ahstore.versions.diff import diff
-from ahstore.versions.merge import Strategy, merge
+from ahstore.versions.history.diff import diff
+from ahstore.versions.history.merge import Strategy, merge
 from ahstore.versions.refs import Refs
+from ahstore.versions.restoring.checkout import open_object
 from tests.versions.kit import Asset
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from ahstore.objects.chunklist import walk
-from ahstore.versions.checkout import find_object, open_object
+from ahstore.versions.restoring.checkout import find_object, open_object
 from tests.chunks.format_files import npz, parquet, safetensors, torch_zip
 from tests.versions.kit import Asset
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ahstore.ids import AssetId, new_entity_id
-from ahstore.versions.commits import create_asset_root
-from ahstore.versions.log import log
+from ahstore.versions.adding.commits import create_asset_root
+from ahstore.versions.history.log import log
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
 

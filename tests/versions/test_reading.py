@@ -16,8 +16,8 @@ from ahstore.codec.digests import sha256
 from ahstore.errors import InvalidInputError, ObjectNotFoundError, SourceChangedError
 from ahstore.ids import ChunkId
 from ahstore.objects.chunklist import walk
-from ahstore.versions import reading
-from ahstore.versions.reading import read_content
+from ahstore.versions.adding import reading
+from ahstore.versions.adding.reading import read_content
 
 
 class Silent:

@@ -14,12 +14,14 @@ import pytest
 
 from ahstore.errors import CorruptError, InvalidInputError, StorageError
 from ahstore.ids import CommitId
-from ahstore.versions import batch, crew, restoring, small_files, target
-from ahstore.versions.checkout import download
+from ahstore.versions import crew
 from ahstore.versions.monitor import Monitor
-from ahstore.versions.target import TargetFolder
-from ahstore.versions.target_file import TargetFile
-from ahstore.versions.workers import Workers
+from ahstore.versions.restoring import batch, small_files, target
+from ahstore.versions.restoring import restorer as restoring
+from ahstore.versions.restoring.checkout import download
+from ahstore.versions.restoring.target import TargetFolder
+from ahstore.versions.restoring.target_file import TargetFile
+from ahstore.versions.restoring.workers import Workers
 from tests.versions.kit import Asset
 
 

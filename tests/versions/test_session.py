@@ -14,8 +14,8 @@ from ahstore.packs.place import Kind
 from ahstore.storage.cells import Cell
 from ahstore.storage.leases import list_leases, revoke
 from ahstore.storage.recording import RecordingStorage
-from ahstore.versions.closure import check_complete
-from ahstore.versions.commits import commit_files
+from ahstore.versions.adding.commits import commit_files
+from ahstore.versions.history.closure import check_complete
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository

@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterable
 
-from ahstore.versions.target import Folder, TargetFolder, failed
+from ahstore.versions.restoring.target import Folder, TargetFolder, failed
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 WRITABLE, READ_ONLY, EXECUTABLE = 0o666, 0o444, 0o111

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ahstore.ids import CommitId
 from ahstore.objects.diff import diff as diff_trees
 from ahstore.objects.file import PATH, SIZE, check_rows, same_content
-from ahstore.versions.changes import Change
+from ahstore.versions.adding.changes import Change
 from ahstore.versions.repository import Repository
 
 

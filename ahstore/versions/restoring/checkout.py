@@ -13,12 +13,12 @@ from ahstore.ids import ChunkId, CommitId
 from ahstore.names import check_object_path
 from ahstore.objects.chunklist import walk
 from ahstore.objects.file import FLAGS, LEVEL_SHIFT, REFS, SIZE, FileEntry, Row
-from ahstore.versions.collisions import refuse_collisions
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.repository import Repository
-from ahstore.versions.restoring import restore
-from ahstore.versions.selection import Selection
-from ahstore.versions.target import TargetFolder
+from ahstore.versions.restoring.collisions import refuse_collisions
+from ahstore.versions.restoring.restorer import restore
+from ahstore.versions.restoring.selection import Selection
+from ahstore.versions.restoring.target import TargetFolder
 
 CHUNKS_AT_ONCE = 32
 

@@ -24,8 +24,8 @@ from ahstore.objects.file import (
     Row,
     unpack_refs,
 )
-from ahstore.versions.target import Folder, TargetFolder
-from ahstore.versions.target_file import TargetFile
+from ahstore.versions.restoring.target import Folder, TargetFolder
+from ahstore.versions.restoring.target_file import TargetFile
 
 MAX_BYTES = 2 * 2**20
 MAX_FILES = 256

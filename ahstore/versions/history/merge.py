@@ -13,8 +13,8 @@ from ahstore.ids import AssetId, CommitId, PageId
 from ahstore.objects.diff import diff
 from ahstore.objects.edit import edit
 from ahstore.objects.file import PATH, Row, check_rows, same_content
-from ahstore.versions.changeset import Edits, check_overlap
-from ahstore.versions.log import is_ancestor, merge_base
+from ahstore.versions.adding.changeset import Edits, check_overlap
+from ahstore.versions.history.log import is_ancestor, merge_base
 from ahstore.versions.publish import Proposal, Signature, publish
 from ahstore.versions.refs import Refs, ref_cell
 from ahstore.versions.repository import Repository

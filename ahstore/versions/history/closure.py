@@ -10,7 +10,7 @@ from ahstore.objects.chunklist import walk
 from ahstore.objects.file import FLAGS, LEVEL_SHIFT, REFS, Row
 from ahstore.objects.page import decode_page
 from ahstore.packs.place import Kind
-from ahstore.versions.log import log
+from ahstore.versions.history.log import log
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
 

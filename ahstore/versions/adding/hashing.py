@@ -14,11 +14,11 @@ from ahstore.chunks.cutter import Cutter
 from ahstore.codec.digests import sha256
 from ahstore.ids import Address, ChunkId
 from ahstore.objects.file import ChunkRef, pack_refs
+from ahstore.versions.adding.reading import Content, read_content, read_small
+from ahstore.versions.adding.second_process import SecondProcess
+from ahstore.versions.adding.sinks import ChunkSink
+from ahstore.versions.adding.walk import LocalFile
 from ahstore.versions.monitor import Monitor
-from ahstore.versions.reading import Content, read_content, read_small
-from ahstore.versions.second_process import SecondProcess
-from ahstore.versions.sinks import ChunkSink
-from ahstore.versions.walk import LocalFile
 
 BATCH_FILES = 1024
 BATCH_BYTES = 8 * 2**20

@@ -17,16 +17,16 @@ from ahstore.objects.edit import edit
 from ahstore.objects.file import PATH, ChunkRef, Row, check_rows, make_flags
 from ahstore.objects.overlap import find_overlap_among
 from ahstore.objects.tree import Tree, build
-from ahstore.versions.changes import Change, parse_adds, parse_deletes
-from ahstore.versions.changeset import ChangeSet, compare, refuse_overlap, rows_at
-from ahstore.versions.ingest import Ingest
+from ahstore.versions.adding.changes import Change, parse_adds, parse_deletes
+from ahstore.versions.adding.changeset import ChangeSet, compare, refuse_overlap, rows_at
+from ahstore.versions.adding.ingest import Ingest
+from ahstore.versions.adding.sinks import ChunkSink, HashingSink, StoringSink
+from ahstore.versions.adding.walk import LocalFile, walk
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.publish import Guard, Proposal, Published, Signature, publish
 from ahstore.versions.refs import Refs, ref_cell
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
-from ahstore.versions.sinks import ChunkSink, HashingSink, StoringSink
-from ahstore.versions.walk import LocalFile, walk
 
 ROOT_MESSAGE = "Repository created"
 MAIN = "main"

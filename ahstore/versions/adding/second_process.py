@@ -17,9 +17,9 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
+from ahstore.versions.adding.reading import read_small, signature
+from ahstore.versions.adding.walk import LocalFile
 from ahstore.versions.crew import processes
-from ahstore.versions.reading import read_small, signature
-from ahstore.versions.walk import LocalFile
 
 _RECORD = struct.Struct(">?16s32s")
 """Whether the file was as walked; MD5; SHA-256."""

@@ -22,13 +22,13 @@ from ahstore.objects.file import (
     ChunkRef,
     Row,
 )
-from ahstore.versions.batch import Batch, check_size, write_piece
 from ahstore.versions.monitor import Monitor
 from ahstore.versions.repository import Repository
-from ahstore.versions.small_files import SmallFiles
-from ahstore.versions.target import Folder, TargetFolder
-from ahstore.versions.target_file import TargetFile
-from ahstore.versions.workers import Workers
+from ahstore.versions.restoring.batch import Batch, check_size, write_piece
+from ahstore.versions.restoring.small_files import SmallFiles
+from ahstore.versions.restoring.target import Folder, TargetFolder
+from ahstore.versions.restoring.target_file import TargetFile
+from ahstore.versions.restoring.workers import Workers
 
 THREADS = 2
 AHEAD = 2 * THREADS

@@ -24,11 +24,11 @@ from ahstore.objects.file import (
     make_flags,
     unpack_refs,
 )
-from ahstore.versions.hashing import Hasher
+from ahstore.versions.adding.hashing import Hasher
+from ahstore.versions.adding.reading import Content
+from ahstore.versions.adding.sinks import ChunkSink
+from ahstore.versions.adding.walk import LocalFile
 from ahstore.versions.monitor import Monitor
-from ahstore.versions.reading import Content
-from ahstore.versions.sinks import ChunkSink
-from ahstore.versions.walk import LocalFile
 
 OWNER_EXECUTES = 0o100
 

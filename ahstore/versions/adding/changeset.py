@@ -9,7 +9,7 @@ from ahstore.errors import InvalidInputError
 from ahstore.objects.file import PATH, SIZE, Row, same_content
 from ahstore.objects.overlap import find_overlap
 from ahstore.objects.tree import Tree
-from ahstore.versions.changes import Change, Deletion
+from ahstore.versions.adding.changes import Change, Deletion
 
 Edits = list[tuple[str, Row | None]]
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ahstore.errors import InvalidInputError, ObjectNotFoundError, StorageError
 from ahstore.names import are_plain_paths, check_object_path
-from ahstore.versions.changes import Addition
+from ahstore.versions.adding.changes import Addition
 
 PATHS_AT_ONCE = 1024
 

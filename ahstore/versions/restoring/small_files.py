@@ -14,10 +14,10 @@ from ahstore.ids import Address, ChunkId
 from ahstore.objects.file import Row
 from ahstore.packs.place import Kind, Place
 from ahstore.versions import crew
-from ahstore.versions.batch import Batch
 from ahstore.versions.monitor import Monitor
 from ahstore.versions.repository import Repository
-from ahstore.versions.target import Folder, TargetFolder
+from ahstore.versions.restoring.batch import Batch
+from ahstore.versions.restoring.target import Folder, TargetFolder
 
 ROUND_FILES = 32 * 1024
 ROUND_FOLDERS = 256

@@ -9,8 +9,8 @@ from ahstore.codec.digests import sha256
 from ahstore.ids import Address, ChunkId
 from ahstore.objects.file import unpack_refs
 from ahstore.packs.place import Kind
-from ahstore.versions.closure import chunks_of
-from ahstore.versions.reading import Content
+from ahstore.versions.adding.reading import Content
+from ahstore.versions.history.closure import chunks_of
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
 

@@ -1,0 +1,1 @@
+"""Commits in relation to each other: log, closure, diff, merge, reset."""
