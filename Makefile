@@ -45,7 +45,7 @@ bench: setup  ## Run the benchmarks
 	$(PY) -m benchmarks $(ARGS)
 
 lock:  ## Write requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --no-config --group dev --extra examples --universal --python-version 3.10 \
+	uv pip compile pyproject.toml --no-config --group dev --extra examples --extra s3 --extra diff --universal --python-version 3.10 \
 	    --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --upgrade -o requirements.lock
 
 clean:  ## Remove what the targets made, .venv too
