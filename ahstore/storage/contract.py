@@ -16,11 +16,11 @@ What decides anything is the creation of a file; clocks and locks never do.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ahstore.errors import AlreadyExistsError, NotFoundError, StorageError
 
@@ -86,6 +86,14 @@ class FileStat:
 
     size: int
     mtime: float
+
+
+class Range(NamedTuple):
+    """A part of a stored file: ``length`` bytes from ``offset`` on."""
+
+    key: str
+    offset: int
+    length: int
 
 
 class FileWriter(ABC):
@@ -182,6 +190,19 @@ class Storage(ABC):
             CorruptError: the file is shorter than that.
         """
 
+    def read_ranges(self, ranges: Iterable[Range]) -> Iterator[bytes]:
+        """Yield the bytes of each range, in the order asked for.
+
+        ``ranges`` is drawn from as the answers are taken. A backend that is far away reads ahead,
+        several ranges at once and some tens of megabytes at most; what is read ahead of an answer
+        that is never taken is in vain. The first error ends the iteration.
+
+        Raises:
+            MissingError, CorruptError: as ``read_range``, in place of the range's bytes.
+        """
+        for key, offset, length in ranges:
+            yield self.read_range(key, offset, length)
+
     @abstractmethod
     def exists(self, key: str) -> bool:
         """Tell whether the file is there."""
@@ -206,7 +227,10 @@ class Storage(ABC):
 
     @abstractmethod
     def list_folders(self, prefix: str) -> Iterator[str]:
-        """Yield the names of the folders directly in the folder ``prefix``, sorted."""
+        """Yield the names of the folders directly in the folder ``prefix``, sorted.
+
+        A folder whose last file has gone may be among them for a while.
+        """
 
     @abstractmethod
     def newest_version(self, folder: str, *, at_least: int = -1) -> int:

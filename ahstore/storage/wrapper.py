@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from itertools import tee
 from typing import TYPE_CHECKING, TypeVar
 
-from ahstore.storage.contract import FileStat, FileWriter, Storage
+from ahstore.storage.contract import FileStat, FileWriter, Range, Storage
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -46,6 +47,13 @@ class WrappedStorage(Storage):
     def read_range(self, key: str, offset: int, length: int) -> bytes:
         """See ``Storage.read_range``."""
         return self._do("read_range", key, 0, lambda: self.inner.read_range(key, offset, length))
+
+    def read_ranges(self, ranges: Iterable[Range]) -> Iterator[bytes]:
+        """See ``Storage.read_ranges``. Each range passes as an operation ``read_range``."""
+        asked, passed_on = tee(ranges)
+        answers = self.inner.read_ranges(passed_on)
+        for key, _, _ in asked:
+            yield self._do("read_range", key, 0, lambda: next(answers))
 
     def exists(self, key: str) -> bool:
         """See ``Storage.exists``."""

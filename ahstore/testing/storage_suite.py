@@ -14,6 +14,7 @@ Races between processes and crashes are the backend's own tests; races of thread
 # ruff: noqa: D102  (the names of tests say what they test)
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -23,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from ahstore.errors import CorruptError, InvalidInputError
-from ahstore.storage.contract import AlreadyThereError, MissingError, Storage
+from ahstore.storage.contract import AlreadyThereError, MissingError, Range, Storage
 from ahstore.storage.paths import version_name
 
 PACK = "packs/data/ab/" + "ab" * 16
@@ -260,6 +261,46 @@ class StorageSuite(ABC):
         with pytest.raises(InvalidInputError):
             storage.read_range(PACK, offset, length)
 
+    def test_read_ranges_answers_in_order(self, storage: Storage) -> None:
+        body = bytes(range(256)) * 1000
+        self.plant(storage, PACK, body)
+        self.plant(storage, OTHER_PACK, body[::-1])
+        ranges = [
+            Range(PACK if number % 3 else OTHER_PACK, number * 1001, number * 37)
+            for number in range(100)
+        ]
+        wanted = [
+            (body if key == PACK else body[::-1])[offset : offset + length]
+            for key, offset, length in ranges
+        ]
+        assert list(storage.read_ranges(iter(ranges))) == wanted
+        assert list(storage.read_ranges([])) == []
+
+    def test_read_ranges_can_be_left(self, storage: Storage) -> None:
+        # Without end: what is read ahead has to be bounded.
+        self.plant(storage, PACK, b"0123456789")
+        answers = storage.read_ranges(Range(PACK, number % 10, 1) for number in itertools.count())
+        assert [next(answers) for _ in range(25)] == [b"%d" % (n % 10) for n in range(25)]
+        assert storage.read(PACK) == b"0123456789"
+
+    @pytest.mark.parametrize(
+        ("bad", "error"),
+        [
+            (Range(OTHER_PACK, 0, 1), MissingError),
+            (Range(PACK, 9, 2), CorruptError),
+            (Range(PACK, -1, 2), InvalidInputError),
+        ],
+    )
+    def test_read_ranges_fails_where_it_fails(
+        self, storage: Storage, bad: Range, error: type[Exception]
+    ) -> None:
+        # What came before is good; short data never passes for whole data.
+        self.plant(storage, PACK, b"0123456789")
+        answers = storage.read_ranges([Range(PACK, 0, 3), bad, Range(PACK, 3, 3)])
+        assert next(answers) == b"012"
+        with pytest.raises(error):
+            next(answers)
+
     # listing
 
     KEYS = (
@@ -359,7 +400,10 @@ class StorageSuite(ABC):
             storage.create(version(number, LEASE), b"", durable=False)
         for number in range(3):
             storage.delete(version(number, LEASE))
-        assert list(storage.list_folders("cells/lease/")) == []
+        assert list(storage.list("cells/lease/")) == []
+        # Some name a folder for a while when its last file is gone.
+        for name in storage.list_folders("cells/lease/"):
+            assert list(storage.list(f"cells/lease/{name}/")) == []
         if storage.capabilities.keeps_folders:
             with pytest.raises(MissingError):
                 storage.create(version(3, LEASE), b"")
