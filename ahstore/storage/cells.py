@@ -9,8 +9,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from ahstore.codec.canonical import Value
+from ahstore.errors import InvalidInputError
 from ahstore.storage.cell_creation import Creation, load_version
 from ahstore.storage.cell_version import (
     NEVER_MADE,
@@ -20,9 +22,10 @@ from ahstore.storage.cell_version import (
     CellState,
     CellVersion,
     cell_folder,
+    encode_version,
 )
 from ahstore.storage.contract import MissingError, Storage
-from ahstore.storage.paths import LEASE_FOLDER, unescape
+from ahstore.storage.paths import LEASE_FOLDER, unescape, version_name
 
 __all__ = ["NEVER_MADE", "Cell", "CellConflictError", "CellState", "CellVersion", "Cells"]
 
@@ -137,6 +140,21 @@ class Cells:
             return self._append(cell, newest.number, newest.state, newest.value)
         except CellConflictError:
             return self.read(cell, at_least=newest.number)
+
+    def hollow(self, cell: Cell, version: CellVersion) -> None:
+        """Take the value of an old version away; number, nonce and time stay as they were.
+
+        For gc alone, and never the newest version. Durable on return.
+
+        Raises:
+            InvalidInputError: the version is the newest that is known here.
+            StorageError: it failed; the version is as it was, or emptied.
+        """
+        if version.number >= self._seen.get(cell.folder, version.number + 1):
+            raise InvalidInputError(f"version {version.number} of {cell} may be the newest")
+        emptied = replace(version, state=CellState.EMPTIED, value={})
+        key = cell.folder + version_name(version.number)
+        self.storage.hollow(key, encode_version(cell.folder, emptied))
 
     def list(self, kind: str, *key: str) -> Iterator[Cell]:
         """Yield the cells of a kind whose key starts with these parts, dead ones too."""

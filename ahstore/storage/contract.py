@@ -247,8 +247,32 @@ class Storage(ABC):
         """Create or overwrite a hint at one stroke; it may be lost by a power loss."""
 
     @abstractmethod
+    def hollow(self, key: str, data: bytes) -> None:
+        """Put ``data`` in place of an old version of a cell, at one stroke and durably.
+
+        Only gc may do it, to a version that is not the newest, and the number stays taken all the
+        while. Whoever reads meanwhile gets the old body or the new one.
+
+        Raises:
+            MissingError: there is no such version.
+            InvalidInputError: the key is not that of a cell's version, or a lease's.
+            StorageError: it failed; the old body is there, or the new one.
+        """
+
+    @abstractmethod
     def delete(self, key: str) -> None:
         """Remove a file that may go away; it is no error if it is not there."""
+
+    def clean_leftovers(self, older_than: float) -> int:  # noqa: ARG002
+        """Remove what writers that died left behind: drafts, uploads that were never finished.
+
+        Args:
+            older_than: only what was begun before this time, by the storage's clock.
+
+        Returns:
+            How many were removed. A backend whose writers leave nothing has nothing to do.
+        """
+        return 0
 
     @abstractmethod
     def lock(self, name: str) -> AbstractContextManager[None]:

@@ -14,7 +14,7 @@ from ahstore.storage.oserrors import storage_error
 from ahstore.storage.paths import VERSION_DIGITS
 
 _NAME = re.compile(r"[a-z0-9~_-][a-z0-9~._-]*\Z")
-_TOP = frozenset(("store.json", "packs", "index", "cells", "hints", "logs"))
+_TOP = frozenset(("store.json", "packs", "index", "cells", "hints", "logs", "aside"))
 _VERSION = re.compile(rf"[0-9a-f]{{{VERSION_DIGITS}}}\Z")
 
 

@@ -21,8 +21,15 @@ from ahstore.storage.contract import (
     MissingError,
     Storage,
 )
-from ahstore.storage.drafts import DraftMaker, draft_makers, make_private, open_spare, probe
-from ahstore.storage.folders import Folders, make_root
+from ahstore.storage.drafts import (
+    WRITE_ONCE_MODE,
+    DraftMaker,
+    draft_makers,
+    make_private,
+    open_spare,
+    probe,
+)
+from ahstore.storage.folders import Folders, make_root, sync_folder
 from ahstore.storage.listing import list_keys, list_names
 from ahstore.storage.local_writer import LocalWriter, write_all
 from ahstore.storage.locks import hold
@@ -31,6 +38,7 @@ from ahstore.storage.paths import (
     LEASE_FOLDER,
     check_deletable,
     check_folder,
+    check_hollowable,
     check_key,
     check_replaceable,
     is_later_version,
@@ -183,19 +191,48 @@ class LocalStorage(Storage):
     def replace(self, key: str, data: bytes) -> None:
         """See ``Storage.replace``."""
         path = self._path(check_replaceable(key))
-        with self._errors(path):
-            draft, fd = open_spare(os.path.join(self._root, _SPARE), 0o644)
-            try:
-                try:
-                    write_all(fd, data)
-                finally:
-                    os.close(fd)
-                os.close(self._folders.open(key[: key.rfind("/") + 1], make=True))
+        with self._errors(path), self._spare(data, 0o644, durable=False) as draft:
+            os.close(self._folders.open(key[: key.rfind("/") + 1], make=True))
+            os.rename(draft, path)
+
+    def hollow(self, key: str, data: bytes) -> None:
+        """See ``Storage.hollow``."""
+        path = self._path(check_hollowable(key))
+        with self._errors(path, key=key):
+            os.stat(path)
+            with self._spare(data, WRITE_ONCE_MODE, durable=True) as draft:
                 os.rename(draft, path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(draft)
-                raise
+                sync_folder(os.path.dirname(path))
+
+    @contextlib.contextmanager
+    def _spare(self, data: bytes, mode: int, *, durable: bool) -> Iterator[str]:
+        """Write a temporary file and give its path; it goes if the block fails to move it."""
+        draft, fd = open_spare(os.path.join(self._root, _SPARE), mode)
+        try:
+            try:
+                write_all(fd, data)
+                if durable:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+            yield draft
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(draft)
+            raise
+
+    def clean_leftovers(self, older_than: float) -> int:
+        """See ``Storage.clean_leftovers``: drafts of writers without nameless files."""
+        folder = os.path.join(self._root, _SPARE)
+        removed = 0
+        with self._errors(folder), contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(folder):
+                path = os.path.join(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    if os.lstat(path).st_mtime < older_than:
+                        os.unlink(path)
+                        removed += 1
+        return removed
 
     def delete(self, key: str) -> None:
         """See ``Storage.delete``. The folder of an ended lease or a deleted log goes with it."""

@@ -25,6 +25,7 @@ from ahstore.storage.contract import (
 from ahstore.storage.paths import (
     check_deletable,
     check_folder,
+    check_hollowable,
     check_key,
     check_replaceable,
     is_later_version,
@@ -165,6 +166,17 @@ class MemoryStorage(Storage):
         check_replaceable(key)
         _check_bytes(data)
         with self._guard:
+            self._files[key] = (data, self.now())
+
+    def hollow(self, key: str, data: bytes) -> None:
+        """See ``Storage.hollow``. Refuses the newest version."""
+        check_hollowable(key)
+        _check_bytes(data)
+        folder, _, name = key.rpartition("/")
+        with self._guard:
+            self._find(key)
+            if version_number(name) == max(self._versions(folder + "/")):
+                raise InvalidInputError(f"{key!r} is the newest version of its cell", key=key)
             self._files[key] = (data, self.now())
 
     def delete(self, key: str) -> None:

@@ -36,7 +36,8 @@ _KEY = re.compile(
     rf"|index/{_PART}"
     rf"|cells(?:/{_PART}){{2,}}/[0-9a-f]{{{VERSION_DIGITS}}}"
     rf"|hints(?:/{_PART})+"
-    rf"|logs(?:/{_PART}){{2,}})\Z"
+    rf"|logs(?:/{_PART}){{2,}}"
+    rf"|aside(?:/{_PART})+)\Z"
 )
 _DELETABLE = ("packs/", "index/", "hints/", "logs/", LEASE_FOLDER)
 
@@ -153,6 +154,17 @@ def check_deletable(key: str) -> str:
     """
     if not check_key(key).startswith(_DELETABLE):
         raise InvalidInputError(f"this file is never deleted: {key!r}", key=key)
+    return key
+
+
+def check_hollowable(key: str) -> str:
+    """Return ``key`` if it may be a version of a cell whose value is taken away.
+
+    Raises:
+        InvalidInputError: it is something else, or a lease's.
+    """
+    if not check_key(key).startswith("cells/") or key.startswith(LEASE_FOLDER):
+        raise InvalidInputError(f"only versions of cells are emptied, not {key!r}", key=key)
     return key
 
 

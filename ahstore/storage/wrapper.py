@@ -86,9 +86,17 @@ class WrappedStorage(Storage):
         """See ``Storage.replace``."""
         self._do("replace", key, len(data), lambda: self.inner.replace(key, data))
 
+    def hollow(self, key: str, data: bytes) -> None:
+        """See ``Storage.hollow``."""
+        self._do("hollow", key, len(data), lambda: self.inner.hollow(key, data))
+
     def delete(self, key: str) -> None:
         """See ``Storage.delete``."""
         self._do("delete", key, 0, lambda: self.inner.delete(key))
+
+    def clean_leftovers(self, older_than: float) -> int:
+        """See ``Storage.clean_leftovers``."""
+        return self._do("clean_leftovers", "", 0, lambda: self.inner.clean_leftovers(older_than))
 
     def lock(self, name: str) -> AbstractContextManager[None]:
         """See ``Storage.lock``."""

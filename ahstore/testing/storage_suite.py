@@ -379,6 +379,43 @@ class StorageSuite(ABC):
             storage.replace(key, b"second")
         assert self.peek(storage, key) == b"first"
 
+    def test_hollow_takes_the_place_of_an_old_version(self, storage: Storage) -> None:
+        """A number that came free, were it for a moment, could be won twice."""
+        for number in range(3):
+            storage.create(version(number), b"body %d" % number)
+        storage.hollow(version(1), b"empty")
+        assert storage.read(version(1)) == b"empty"
+        assert self.peek(storage, version(1)) == b"empty"
+        assert storage.read(version(0)) == b"body 0"
+        assert storage.newest_version(CELL) == 2
+        with pytest.raises(AlreadyThereError):
+            storage.create(version(1), b"won")
+        assert list(storage.list(CELL)) == [version(number) for number in (2, 1, 0)]
+
+    def test_hollow_needs_something_to_empty(self, storage: Storage) -> None:
+        storage.create(version(0), b"0")
+        storage.create(version(1), b"1")
+        with pytest.raises(MissingError):
+            storage.hollow(version(2), b"empty")
+        assert not storage.exists(version(2))
+
+    @pytest.mark.parametrize("key", [PACK, HINT, LOG, version(0, LEASE), "store.json"])
+    def test_hollow_refuses_all_else(self, storage: Storage, key: str) -> None:
+        storage.create(key, b"stays")
+        with pytest.raises(InvalidInputError):
+            storage.hollow(key, b"empty")
+        assert storage.read(key) == b"stays"
+
+    def test_leftovers_are_not_files_of_the_store(self, storage: Storage) -> None:
+        storage.create(PACK, b"pack")
+        with storage.new_file(OTHER_PACK) as writer:
+            writer.write(b"half")
+            storage.clean_leftovers(storage.now() - 3600)
+            writer.commit()
+        storage.clean_leftovers(storage.now() + 3600)
+        assert storage.read(PACK) == b"pack"
+        assert storage.read(OTHER_PACK) == b"half"
+
     @pytest.mark.parametrize("key", [PACK, "index/1a", version(0, LEASE), HINT, LOG])
     def test_delete(self, storage: Storage, key: str) -> None:
         self.plant(storage, key, b"")

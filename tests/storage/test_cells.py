@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ahstore.codec.canonical import decode
 from ahstore.codec.envelope import unseal
-from ahstore.errors import CorruptError, OutcomeUnknownError, StorageError
+from ahstore.errors import CorruptError, InvalidInputError, OutcomeUnknownError, StorageError
 from ahstore.storage.cell_version import decode_version, encode_version
 from ahstore.storage.cells import NEVER_MADE, Cell, CellConflictError, Cells, CellState, CellVersion
 from ahstore.storage.contract import MissingError, UnsettledError
@@ -367,3 +367,22 @@ def test_catching_up_with_many_versions_looks_at_few(
     looks.clear()
     assert storage.newest_version(CELL.folder, at_least=999) == 999
     assert len(looks) == 1
+
+
+def test_an_emptied_version_keeps_its_number_and_nonce(cells: Cells) -> None:
+    """A writer who lost the answer reads his nonce back: it has to be there after gc, too."""
+    first = cells.swap(CELL, -1, {"at": 1})
+    cells.swap(CELL, 0, {"at": 2})
+    cells.hollow(CELL, first)
+    emptied = cells.read_version(CELL, 0)
+    assert (emptied.state, emptied.value) == (CellState.EMPTIED, {})
+    assert (emptied.number, emptied.nonce, emptied.time) == (0, first.nonce, first.time)
+    assert cells.read(CELL).value == {"at": 2}
+
+
+def test_the_newest_version_is_never_emptied(cells: Cells) -> None:
+    """A head taken away would be a branch lost."""
+    newest = cells.swap(CELL, -1, {"at": 1})
+    with pytest.raises(InvalidInputError):
+        cells.hollow(CELL, newest)
+    assert cells.read(CELL).value == {"at": 1}

@@ -244,3 +244,15 @@ def test_a_full_disk(small_disk: Path) -> None:
     assert sum(1 for _ in storage.list("")) == number + 1
     (small_disk / "store" / "hints").mkdir(exist_ok=True)
     assert len(list(cells.history(CELL))) == number + 1
+
+
+def test_drafts_of_dead_writers_are_cleaned_when_old(tmp_path: Path) -> None:
+    """A draft of a living writer that was removed would be an upload lost half way."""
+    storage = LocalStorage(tmp_path / "store", create=True)
+    storage.replace("hints/one", b"makes the folder of drafts")
+    old, new = (tmp_path / "store/.local/tmp" / name for name in ("old", "new"))
+    old.write_bytes(b"half")
+    new.write_bytes(b"half")
+    os.utime(old, (storage.now() - 7200,) * 2)
+    assert storage.clean_leftovers(storage.now() - 3600) == 1
+    assert (old.exists(), new.exists()) == (False, True)
