@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import click
@@ -13,10 +14,16 @@ from ahstore.cli.session import Session, pass_session
 @click.command(cls=Verb)
 @click.argument("name")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@click.option("--metrics", is_flag=True, help="What it logged as metrics, as JSON lines.")
 @pass_session
-def logs(session: Session, name: str, follow: bool) -> None:
-    """Show what the run NAME printed, so far."""
-    for text in session.store().get_workflow(name).logs(follow=follow):
+def logs(session: Session, name: str, follow: bool, metrics: bool) -> None:
+    """Show what the run NAME printed, so far.
+
+    Lines that were written over, as progress bars do, are left out.
+    """
+    run = session.store().get_workflow(name)
+    lines = map(json.dumps, run.metrics(follow=follow)) if metrics else run.logs(follow=follow)
+    for text in lines:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         if follow:
             sys.stdout.flush()

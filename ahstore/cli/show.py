@@ -61,8 +61,24 @@ def workflow(session: Session, name: str, as_json: bool) -> None:
         fields["PARAMS"] = clean(json.dumps(record["params"]))
     if record["command"]:
         fields["COMMAND"] = clean(shlex.join(record["command"]))
+    fields |= _run_facts(record["environment"], record["outcome"])
     fields["WORKSPACE"] = clean(record["workspace"])
     emit(block(fields))
+
+
+def _run_facts(environment: Mapping[str, Any], outcome: Mapping[str, Any]) -> Fields:
+    """Return in short what a run ran on and what it took; ``--json`` has the whole."""
+    fields: Fields = {}
+    if environment.get("python"):
+        packages = count(len(environment["packages"]), "package")
+        fields["PYTHON"] = clean(f"{environment['python']}, {packages}")
+    if environment:
+        machine = [environment["cpu"] or environment["machine"], *environment["gpus"]]
+        fields["MACHINE"] = clean(f"{environment['cpus']} x {', '.join(machine)}")
+    if outcome:
+        fields["EXIT_STATUS"] = str(outcome["exit_status"])
+        fields["PEAK_MEMORY"] = exact_size(outcome["peak_memory_bytes"])
+    return fields
 
 
 @click.command(cls=Verb)

@@ -69,6 +69,13 @@ class Run:
         """Yield what the run printed; with ``follow`` until it has ended."""
         return self._core.jobs.logs(self.record, follow=follow)
 
+    def metrics(self, follow: bool = False) -> Iterator[dict[str, Any]]:
+        """Yield the lines of metrics that the run has logged: numbers by name, and ``time``.
+
+        With ``follow`` as they come, until it has ended. Source: ``AH_METRICS_FILE``.
+        """
+        return self._core.jobs.metrics(self.record, follow=follow)
+
     def stop(self) -> Run:
         """Ask the run to stop, wait some seconds for it, and return it; nothing is committed."""
         if not self.refresh().record.is_over:
@@ -95,6 +102,7 @@ class Run:
             "dataset": str(spec.dataset),
             "dataset_commit": spec.dataset.commit.hex(),
             "end_time": None if record.ended is None else iso_seconds(record.ended),
+            "environment": dict(record.environment),
             "evaluation": record.evaluation if succeeded else None,
             "git_commit": spec.code.commit,
             "git_repo": spec.code.repo,
@@ -103,6 +111,7 @@ class Run:
             "id": self.id,
             "model": spec.model_path,
             "name": self.name,
+            "outcome": dict(record.outcome),
             "params": dict(spec.params),
             "reason": self.reason,
             "start_time": iso_seconds(record.started or record.created),

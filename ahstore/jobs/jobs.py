@@ -14,7 +14,8 @@ from ahstore.errors import AhError
 from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord
 from ahstore.ids import RunId, new_entity_id
-from ahstore.jobs.logs import LogReader, delete_log
+from ahstore.jobs.logs import METRICS, LogReader, delete_log
+from ahstore.jobs.metrics import Point, parse_points
 from ahstore.jobs.observer import Observer
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.spawn import Orders, spawn_supervisor
@@ -141,7 +142,14 @@ class Jobs:
 
     def logs(self, run: RunRecord, *, follow: bool = False) -> Iterator[str]:
         """Yield the lines that the run has printed; with ``follow`` as they come, to its end."""
-        reader = LogReader(self._storage, run.id)
+        return self._follow(run, "", follow=follow)
+
+    def metrics(self, run: RunRecord, *, follow: bool = False) -> Iterator[Point]:
+        """Yield the metrics that the run has logged; with ``follow`` as they come, to its end."""
+        return parse_points(self._follow(run, METRICS, follow=follow))
+
+    def _follow(self, run: RunRecord, stream: str, *, follow: bool) -> Iterator[str]:
+        reader = LogReader(self._storage, run.id, stream=stream)
         pause = FIRST_PAUSE_SECONDS
         while True:
             # Looked at before the log is read: what came before the end is then read too.

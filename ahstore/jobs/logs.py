@@ -26,11 +26,13 @@ FLUSH_GROWTH_SECONDS = 0.05
 REASON_LINES = 5
 REASON_BYTES = 2000
 NOTE = b"[ahstore] "
+METRICS = "metrics"
 
 
 class LogWriter:
     """Takes what a run prints and publishes it in segments. ``secrets`` are blotted out.
 
+    ``stream`` names another stream of lines than what is printed: ``METRICS``.
     Whole lines are published, except for lines longer than 64 KiB.
     """
 
@@ -39,16 +41,18 @@ class LogWriter:
         storage: Storage,
         run: RunId,
         *,
+        stream: str = "",
         secrets: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
         max_bytes: int = MAX_LOG_BYTES,
     ) -> None:
         self._storage = storage
-        self._folder = log_folder(run)
+        self._folder = log_folder(run, stream)
         self._secrets = [secret.encode() for secret in secrets if secret]
         self._clock = clock
         self._max_bytes = max_bytes
         self._partial = b""
+        self._overwritten = b""
         self._ready = bytearray()
         self._tail = bytearray()
         self._written = 0
@@ -60,6 +64,8 @@ class LogWriter:
     def write(self, data: bytes) -> None:
         """Take printed bytes; they appear in the store with the next segment."""
         text = self._partial + data
+        if b"\r" in text or self._overwritten:
+            text = self._without_overwritten(text)
         end = text.rfind(b"\n") + 1
         if not end and len(text) > MAX_LINE_BYTES:
             end = len(text)
@@ -68,17 +74,41 @@ class LogWriter:
             self._take(self._redact(text[:end]))
         self.tick()
 
+    def _without_overwritten(self, text: bytes) -> bytes:
+        """Return what a terminal would show of text with carriage returns, as progress bars use.
+
+        Of a line that has not ended the state so far is kept, to be published now and then.
+        """
+        *lines, partial = text.split(b"\n")
+        shown = [line.rstrip(b"\r").rpartition(b"\r")[2] for line in lines]
+        if lines:
+            shown[0] = shown[0] or self._overwritten
+            self._overwritten = b""
+        if b"\r" in partial:
+            states = [state for state in partial.split(b"\r") if state.strip()]
+            self._overwritten = states[-1] if states else self._overwritten
+            partial = b"" if partial.endswith(b"\r") else partial.rpartition(b"\r")[2]
+        return b"\n".join([*shown, partial])
+
+    def _end_line(self) -> None:
+        """Take a line that has not ended."""
+        rest, self._partial, self._overwritten = self._partial or self._overwritten, b"", b""
+        if rest:
+            self._take(self._redact(rest) + b"\n")
+
     def note(self, text: str) -> None:
         """Add a line of the supervisor's own."""
-        if self._partial:
-            self._take(self._redact(self._partial) + b"\n")
-            self._partial = b""
+        self._end_line()
         self._take(self._redact(NOTE + text.encode("utf-8", "replace") + b"\n"))
         self.tick()
 
     def tick(self) -> None:
         """Publish a segment if it is time; to be called now and then."""
-        if self._ready and (self._clock() >= self._next_flush or self._is_full()):
+        due = self._clock() >= self._next_flush
+        if due and self._overwritten:
+            state, self._overwritten = self._overwritten, b""
+            self._take(self._redact(state) + b"\n")
+        if self._ready and (due or self._is_full()):
             self._flush()
 
     def _is_full(self) -> bool:
@@ -86,9 +116,7 @@ class LogWriter:
 
     def close(self) -> None:
         """Publish the rest."""
-        if self._partial:
-            self._take(self._redact(self._partial) + b"\n")
-            self._partial = b""
+        self._end_line()
         if self._left_out:
             self._ready += NOTE + b"%d bytes of output are left out here\n" % (
                 self._left_out - len(self._tail)
@@ -141,9 +169,9 @@ class LogWriter:
 class LogReader:
     """Reads a run's log, again and again while it grows."""
 
-    def __init__(self, storage: Storage, run: RunId) -> None:
+    def __init__(self, storage: Storage, run: RunId, *, stream: str = "") -> None:
         self._storage = storage
-        self._folder = log_folder(run)
+        self._folder = log_folder(run, stream)
         self._last = ""
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._partial = ""
@@ -163,9 +191,9 @@ class LogReader:
             self._partial = ""
 
 
-def log_folder(run: RunId) -> str:
-    """Return the folder of a run's segments."""
-    return f"logs/{parse_entity_id(run)}/"
+def log_folder(run: RunId, stream: str = "") -> str:
+    """Return the folder of a run's segments: of what it printed, or of another stream."""
+    return f"logs/{parse_entity_id(run)}{'.' if stream else ''}{stream}/"
 
 
 def segment_key(folder: str, number: int) -> str:
@@ -174,6 +202,7 @@ def segment_key(folder: str, number: int) -> str:
 
 
 def delete_log(storage: Storage, run: RunId) -> None:
-    """Delete the log of a run that is deleted."""
-    for key in list(storage.list(log_folder(run))):
-        storage.delete(key)
+    """Delete the log and the metrics of a run that is deleted."""
+    for stream in ("", METRICS):
+        for key in list(storage.list(log_folder(run, stream))):
+            storage.delete(key)

@@ -1,23 +1,22 @@
 """``asset-hub.metadata``: the small JSON file that goes with the outputs of a training.
 
-It says enough to run the same training again, and nothing of the environment but versions. The
+It says enough to run the same training again: code, data, parameters, and what it ran on. The
 fields are documented in docs/format/runs.md.
 """
 
 from __future__ import annotations
 
 import json
-import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from ahstore._version import __version__
 from ahstore.ids import RunId
 from ahstore.jobs.spec import PinnedVersion, RunSpec
 
 METADATA_NAME = "asset-hub.metadata"
 SCHEMA_VERSION = 1
+OUTCOME_SHOWN = ("exit_status", "peak_memory_bytes", "bytes_in")
 
 
 def encode_metadata(
@@ -29,6 +28,8 @@ def encode_metadata(
     command: Sequence[str],
     started: float,
     ended: float,
+    environment: Mapping[str, Any],
+    outcome: Mapping[str, Any],
     metrics: Any = None,
 ) -> bytes:
     """Return the file's bytes; times are seconds since the epoch (UTC)."""
@@ -45,19 +46,21 @@ def encode_metadata(
         "command": list(command),
         "volume_bytes": spec.volume,
         "timeout_seconds": spec.timeout,
-        "environment": {
-            "ahstore": __version__,
-            "python": platform.python_version(),
-            "implementation": platform.python_implementation(),
-            "system": platform.system(),
-            "machine": platform.machine(),
-        },
+        "environment": _in_short(environment),
+        "outcome": {name: outcome[name] for name in OUTCOME_SHOWN if name in outcome},
         "started": format_time(started),
         "ended": format_time(ended),
     }
     if metrics is not None:
         document["metrics"] = metrics
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+
+
+def _in_short(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an environment with its packages on one line, for people who look at the file."""
+    packages = environment.get("packages", {})
+    line = " ".join(f"{name}=={version}" for name, version in packages.items())
+    return {**environment, "packages": line}
 
 
 def format_time(seconds: float) -> str:

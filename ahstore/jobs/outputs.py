@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterator
 from typing import Any
 
 from ahstore.errors import InvalidInputError, RunFailedError
+from ahstore.jobs.metrics import MAX_LINE_BYTES, last_values, parse_point
+from ahstore.jobs.workspace import METRICS_NAME
 
 RESULT_SUFFIX = ".json"
 MAX_RESULT_BYTES = 1 << 20
@@ -36,7 +39,51 @@ def read_results(folder: str, program: str) -> dict[str, Any]:
         )
     if len(names) > MAX_RESULTS:
         raise RunFailedError(f"{program} wrote more than {MAX_RESULTS} results")
-    return {name[: -len(RESULT_SUFFIX)]: read_json(folder, name) for name in names}
+    return {name[: -len(RESULT_SUFFIX)]: _read_result(folder, name) for name in names}
+
+
+def _read_result(folder: str, name: str) -> Any:
+    return read_metrics(folder) if name == METRICS_NAME else read_json(folder, name)
+
+
+def read_metrics(folder: str) -> Any:
+    """Return what the metrics file holds: one JSON value, or of JSON lines the last of each metric.
+
+    Raises:
+        RunFailedError: it is neither, not a regular file, or too large.
+    """
+    try:
+        return read_json(folder, METRICS_NAME)
+    except RunFailedError:
+        last = _last_of_lines(os.path.join(folder, METRICS_NAME))
+        if not last:
+            raise
+        return last
+
+
+def _last_of_lines(path: str) -> dict[str, Any]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return {}
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return {}
+        lines = iter(lambda: file.readline(MAX_LINE_BYTES + 1), b"")
+        try:
+            return last_values(_points(lines))
+        except ValueError:
+            return {}
+
+
+def _points(lines: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the metrics of each line; ValueError for a line that has none."""
+    for line in lines:
+        point = parse_point(line.decode("utf-8", "replace"))
+        if point is not None:
+            yield point
+        elif line.strip():
+            raise ValueError(line)
 
 
 def read_json(folder: str, name: str) -> Any:

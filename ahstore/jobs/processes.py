@@ -44,6 +44,18 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def resident_bytes(pids: Iterable[int]) -> int:
+    """Return the memory that these processes have resident now; what they share counts for each."""
+    pages = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/statm", "rb") as file:
+                pages += int(file.read().split()[1])
+        except (OSError, IndexError, ValueError):
+            continue
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def end_descendants(
     reap: Callable[[], bool],
     *,

@@ -16,10 +16,10 @@ from ahstore.hub.hub import Hub
 from ahstore.ids import CommitId, EvaluationId
 from ahstore.jobs.command import program_name
 from ahstore.jobs.metadata import METADATA_NAME, encode_metadata
-from ahstore.jobs.outputs import explain, has_files, read_json, read_results
+from ahstore.jobs.outputs import explain, has_files, read_metrics, read_results
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.watch import check_goes_on
-from ahstore.jobs.workspace import METRICS_NAME, Workspace
+from ahstore.jobs.workspace import Workspace
 from ahstore.versions.adding.commits import MAIN, commit_tree
 from ahstore.versions.refs import Refs
 
@@ -77,6 +77,8 @@ class Publication:
             command=self._command,
             started=self._started,
             ended=self._hub.repo.storage.now(),
+            environment=self._record.environment,
+            outcome=self._record.outcome,
             metrics=self._metrics(),
         )
         try:
@@ -143,6 +145,6 @@ class Publication:
     def _metrics(self) -> object:
         """Return what a training left in ``AH_METRICS_FILE``; it is no reason to fail."""
         try:
-            return read_json(self._workspace.results, METRICS_NAME)
+            return read_metrics(self._workspace.results)
         except AhError:
             return None

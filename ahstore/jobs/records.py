@@ -8,8 +8,8 @@ differently one finds the other's word and yields.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ahstore.codec.canonical import Value
@@ -61,6 +61,8 @@ class RunRecord:
         command: what was run, once that is known.
         commit: the commit that a training made, or is about to make while ``Committing``.
         evaluation: likewise for an evaluation.
+        environment: what it runs on, once that is known.
+        outcome: how the code ended and what it took, once it has.
         fence_due: it was declared Failed while ``Committing``; its branch is still to be fenced.
         number: of the cell's version.
         written: when that version was written, by the storage's clock.
@@ -81,6 +83,8 @@ class RunRecord:
     command: tuple[str, ...] = ()
     commit: CommitId | None = None
     evaluation: EvaluationId | None = None
+    environment: Mapping[str, Value] = field(default_factory=dict)
+    outcome: Mapping[str, Value] = field(default_factory=dict)
     fence_due: bool = False
     number: int = -1
     written: float = 0.0
@@ -112,6 +116,8 @@ class RunRecord:
             "command": list(self.command),
             "commit": self.commit,
             "evaluation": self.evaluation,
+            "environment": dict(self.environment),
+            "outcome": dict(self.outcome),
             "fence_due": self.fence_due,
         }
 
@@ -149,6 +155,8 @@ def _decode(run: RunId, version: CellVersion) -> RunRecord:
         command=tuple(_text(part) for part in value["command"]),
         commit=None if commit is None else CommitId(check_address(commit)),
         evaluation=None if evaluation is None else EvaluationId(parse_entity_id(evaluation)),
+        environment=_document(value["environment"]),
+        outcome=_document(value["outcome"]),
         fence_due=bool(value["fence_due"]),
         number=version.number,
         written=version.time,
@@ -158,6 +166,12 @@ def _decode(run: RunId, version: CellVersion) -> RunRecord:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("text expected")
+    return value
+
+
+def _document(value: Any) -> dict[str, Value]:
+    if not isinstance(value, dict):
+        raise TypeError("a document expected")
     return value
 
 

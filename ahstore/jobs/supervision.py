@@ -16,31 +16,35 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
+from ahstore.codec.canonical import Value
 from ahstore.errors import AhError, NotFoundError, OutcomeUnknownError, RunFailedError
 from ahstore.hub.hub import Hub
 from ahstore.hub.sizes import format_size
-from ahstore.ids import AssetId, RunId, parse_entity_id
+from ahstore.ids import AssetId, CommitId, RunId, parse_entity_id
 from ahstore.jobs.command import choose_command, executable_argv, program_name
 from ahstore.jobs.environment import caller_environment, run_environment
 from ahstore.jobs.git import Git
 from ahstore.jobs.git_source import GitSource, secrets_of
 from ahstore.jobs.heartbeat import Heart
-from ahstore.jobs.logs import LogWriter
+from ahstore.jobs.logs import METRICS, LogWriter
+from ahstore.jobs.metrics import MetricsTail
 from ahstore.jobs.observer import Observer
 from ahstore.jobs.publication import Publication
 from ahstore.jobs.records import RunRecord, RunRecords, RunState
 from ahstore.jobs.spawn import Orders
 from ahstore.jobs.spec import params_to_json
+from ahstore.jobs.surroundings import Inspection, describe
 from ahstore.jobs.usage import folder_usage
 from ahstore.jobs.user_process import Ending, Limits, UserProcess
 from ahstore.jobs.watch import RunOverError, StopRequestedError, Watch, check_goes_on
-from ahstore.jobs.workspace import Workspace
+from ahstore.jobs.workspace import PYTHONS, Workspace
 from ahstore.storage.process import ProcessIdentity
 from ahstore.versions.monitor import Monitor
 from ahstore.versions.repository import Repository
 from ahstore.versions.restoring.checkout import download
 
 USAGE_POLL_SECONDS = 0.5
+METRICS_POLL_SECONDS = 0.5
 SAVE_TRIES = 5
 SAVE_PAUSE_SECONDS = 1.0
 
@@ -90,6 +94,12 @@ class Supervision:
         self._watch = Watch(records, record, local=self._is_local_store())
         self._on_phase = on_phase
         self._command: tuple[str, ...] = ()
+        self._metrics = MetricsTail(
+            self._workspace.metrics_file,
+            LogWriter(self._repo.storage, record.id, stream=METRICS, secrets=secrets),
+        )
+        self._environment: dict[str, Value] = {}
+        self._bytes_in = 0
 
     def run(self) -> None:
         """Carry the run out; however it goes, its record says so in the end."""
@@ -98,6 +108,8 @@ class Supervision:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with Heart(self._repo.storage, self._record.id):
             state, reason = self._carry_out()
+            with contextlib.suppress(AhError, OSError):
+                self._metrics.close()
             with contextlib.suppress(AhError, OSError):
                 self._log.close()
             self._on_phase("closing")
@@ -151,6 +163,7 @@ class Supervision:
         folder = self._fetch()
         started = self._repo.storage.now()
         ending = self._execute(folder)
+        self._note_outcome(ending, started)
         self._judge(ending)
         self._on_phase("ended")
         publication = Publication(
@@ -185,51 +198,71 @@ class Supervision:
         )
         self._poll()
         self._on_phase("code")
-        monitor = _PollingMonitor(self._poll)
-        self._log.note(f"dataset: {self._spec.dataset} ({self._spec.dataset.commit.hex()[:8]})")
-        os.makedirs(workspace.dataset, mode=0o700)
-        download(
-            self._repo,
-            self._spec.dataset.commit,
-            target=workspace.dataset,
-            read_only=True,
-            monitor=monitor,
+        inspection = Inspection(
+            executable_argv(PYTHONS)[0], self._run_environment(), self._workspace.tmp
         )
+        self._log.note(f"dataset: {self._spec.dataset} ({self._spec.dataset.commit.hex()[:8]})")
+        self._download(self._spec.dataset.commit, workspace.dataset)
         checkpoint = self._spec.checkpoint
         if checkpoint is not None:
             self._log.note(f"checkpoint: {checkpoint} ({checkpoint.commit.hex()[:8]})")
-            os.makedirs(workspace.checkpoint, mode=0o700)
-            download(
-                self._repo,
-                checkpoint.commit,
-                target=workspace.checkpoint,
-                read_only=True,
-                monitor=monitor,
-            )
+            self._download(checkpoint.commit, workspace.checkpoint)
+        self._environment = describe(
+            inspection.result(), self._run_environment(), self._spec.params
+        )
         self._on_phase("inputs")
         return folder
 
+    def _download(self, commit: CommitId, target: str) -> None:
+        os.makedirs(target, mode=0o700)
+        monitor = _PollingMonitor(self._poll)
+        done = download(self._repo, commit, target=target, read_only=True, monitor=monitor)
+        self._bytes_in += done.size_bytes
+
     def _execute(self, folder: str) -> Ending:
-        command = self._command
-        self._record = self._records.change(self._record, lambda now: replace(now, command=command))
+        command, environment = self._command, self._environment
+        self._record = self._records.change(
+            self._record, lambda now: replace(now, command=command, environment=environment)
+        )
         self._log.note(f"command: {' '.join(command)}")
-        environment = run_environment(
+        self._on_phase("executing")
+        return UserProcess(
+            executable_argv(command),
+            folder=folder,
+            environment=self._run_environment(),
+            limits=Limits(self._spec.volume, self._workspace.limited, self._spec.timeout),
+            on_output=self._log.write,
+            should_stop=self._watch.should_stop,
+            on_tick=self._tick,
+        ).run()
+
+    def _tick(self) -> None:
+        self._log.tick()
+        if self._watch.is_due("metrics", METRICS_POLL_SECONDS):
+            self._metrics.tick()
+
+    def _note_outcome(self, ending: Ending, started: float) -> None:
+        outcome: dict[str, Value] = {
+            "exit_status": ending.status,
+            "ended_by": ending.by,
+            "peak_memory_bytes": ending.peak_memory,
+            "bytes_in": self._bytes_in,
+            "bytes_left": ending.usage,
+            "code_started": started,
+            "code_ended": self._repo.storage.now(),
+        }
+        self._record = self._records.change(
+            self._record, lambda now: None if now.is_over else replace(now, outcome=outcome)
+        )
+
+    def _run_environment(self) -> dict[str, str]:
+        return run_environment(
             caller_environment(),
             home=self._workspace.home,
             tmp=self._workspace.tmp,
             programs=self._workspace.programs,
             variables=self._variables(),
         )
-        self._on_phase("executing")
-        return UserProcess(
-            executable_argv(command),
-            folder=folder,
-            environment=environment,
-            limits=Limits(self._spec.volume, self._workspace.limited, self._spec.timeout),
-            on_output=self._log.write,
-            should_stop=self._watch.should_stop,
-            on_tick=self._log.tick,
-        ).run()
 
     def _variables(self) -> dict[str, str]:
         workspace = self._workspace

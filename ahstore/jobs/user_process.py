@@ -7,6 +7,7 @@ child, and what is below it when a run ends is killed.
 from __future__ import annotations
 
 import os
+import resource
 import selectors
 import signal
 import subprocess
@@ -18,7 +19,12 @@ from typing import Literal
 
 from ahstore.errors import StorageError
 from ahstore.jobs import launch
-from ahstore.jobs.processes import become_subreaper, descendants, end_descendants
+from ahstore.jobs.processes import (
+    become_subreaper,
+    descendants,
+    end_descendants,
+    resident_bytes,
+)
 from ahstore.jobs.usage import folder_usage, unlinked_usage
 
 TICK_SECONDS = 0.1
@@ -44,13 +50,15 @@ class Limits:
 class Ending:
     """How user code ended. ``status`` is the exit status, negative for a signal's number.
 
-    ``usage`` is the size in bytes of what it left; ``clean`` is False when a process could not be
-    ended (it hangs in the kernel).
+    ``usage`` is the size in bytes of what it left; ``peak_memory`` the most bytes that its processes
+    had resident together, as sampled, or that the kernel says one of them had, if that is more;
+    ``clean`` is False when a process could not be ended (it hangs in the kernel).
     """
 
     status: int
     by: EndedBy
     usage: int
+    peak_memory: int = 0
     clean: bool = True
 
 
@@ -77,6 +85,8 @@ class UserProcess:
         self._on_tick = on_tick
         self._status: int | None = None
         self._pid = 0
+        self._peak_memory = 0
+        self._largest_reaped = 0
 
     def run(self) -> Ending:
         """Run to the end, which no descendant outlives.
@@ -100,7 +110,7 @@ class UserProcess:
         status = self._status if self._status is not None else -signal.SIGKILL
         if ended_by == "exit" and self._outgrown(status, usage):
             ended_by = "volume"
-        return Ending(status, ended_by, usage, clean)
+        return Ending(status, ended_by, usage, self._peak(), clean)
 
     def _start(self) -> int:
         reading, writing = os.pipe()
@@ -146,10 +156,18 @@ class UserProcess:
                 done = time.monotonic()
                 next_usage = done + max(USAGE_SECONDS, USAGE_SHARE * (done - now))
 
+    def _peak(self) -> int:
+        # A child starts out as this process: of less than what that had the kernel says nothing.
+        floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        exact = self._largest_reaped if self._largest_reaped > floor else 0
+        return max(self._peak_memory, exact)
+
     def _measure(self) -> int:
         device = os.stat(self._folder).st_dev if os.path.isdir(self._folder) else -1
+        pids = descendants(os.getpid())
+        self._peak_memory = max(self._peak_memory, resident_bytes(pids))
         return folder_usage(self._limits.folders, stop_above=self._limits.volume) + unlinked_usage(
-            descendants(os.getpid()), device
+            pids, device
         )
 
     def _outgrown(self, status: int, usage: int) -> bool:
@@ -165,11 +183,12 @@ class UserProcess:
         """Collect the children that have ended; False when the kernel says there are none left."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return False
             if pid == 0:
                 return True
+            self._largest_reaped = max(self._largest_reaped, used.ru_maxrss << 10)
             if pid == self._pid:
                 self._status = os.waitstatus_to_exitcode(status)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ahstore.codec.canonical import decode, encode
@@ -143,7 +143,36 @@ def test_a_log_gives_back_what_was_printed(parts: list[bytes], every: int) -> No
     seen.extend(reader.rest())
     whole = b"".join(parts)
     expected = whole.decode("utf-8", "replace").split("\n")
+    assume("\r" not in whole.decode("latin-1"))
     assert seen == (expected if expected[-1] else expected[:-1])
+
+
+@given(st.lists(st.text("ab\r\n", max_size=8).map(str.encode), max_size=20))
+def test_what_was_overwritten_is_left_out(parts: list[bytes]) -> None:
+    storage, run = MemoryStorage(), some_run()
+    log = LogWriter(storage, run, clock=lambda: 0.0)
+    for part in parts:
+        log.write(part)
+    log.close()
+    lines = b"".join(parts).decode().split("\n")
+    shown = [line.rstrip("\r").rpartition("\r")[2] for line in lines]
+    assert [line for line in read_log(storage, run) if line] == [line for line in shown if line]
+
+
+def test_a_progress_bar_is_seen_while_it_moves() -> None:
+    # Else an epoch of an hour would show nothing until its line ends, then one endless line.
+    storage, run = MemoryStorage(), some_run()
+    now = [0.0]
+    log = LogWriter(storage, run, clock=lambda: now[0])
+    for percent in range(101):
+        now[0] += 0.05
+        log.write(b"\r%3d%%|####|" % percent)
+    log.write(b"\ndone\n")
+    log.close()
+    lines = read_log(storage, run)
+    assert 3 < len(lines) < 40
+    assert lines[-2:] == ["100%|####|", "done"]
+    assert all("\r" not in line for line in lines)
 
 
 def test_segments_come_more_rarely_as_a_run_grows_old() -> None:
