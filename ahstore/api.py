@@ -66,11 +66,18 @@ def open(  # noqa: A001  the name that users of other stores know
     cache_dir: str | os.PathLike[str] | None = None,
     runs_dir: str | os.PathLike[str] | None = None,
     create: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
     notify: Notify = silent,
 ) -> Store:
     """Open a store of your own, apart from the default one; see `Store.open`."""
     return Store.open(
-        url, user=user, cache_dir=cache_dir, runs_dir=runs_dir, create=create, notify=notify
+        url,
+        user=user,
+        cache_dir=cache_dir,
+        runs_dir=runs_dir,
+        create=create,
+        storage_options=storage_options,
+        notify=notify,
     )
 
 

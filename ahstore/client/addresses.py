@@ -26,7 +26,7 @@ def physical_addresses(repo: Repository, rows: Sequence[Row]) -> list[str]:
             continue
         place = places.get(chunk) or repo.place(Kind.CHUNK, chunk)
         key = pack_key(place.family, place.pack)
-        addresses.append(f"{repo.url}/{key}#{place.offset},{place.stored}")
+        addresses.append(f"{repo.storage.location(key)}#{place.offset},{place.stored}")
     return addresses
 
 

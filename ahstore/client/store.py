@@ -59,17 +59,20 @@ class Store:
         cache_dir: str | os.PathLike[str] | None = None,
         runs_dir: str | os.PathLike[str] | None = None,
         create: bool = True,
+        storage_options: Mapping[str, Any] | None = None,
         notify: Notify = silent,
     ) -> Store:
         """Open a store.
 
         Args:
-            url: ``file:///…``, a path, ``memory://name``; None: the one in force (``AH_STORE``,
-                the login, a default in the user's data directory).
+            url: ``file:///…``, a path, ``s3://bucket/prefix``, ``memory://name``; None: the one in
+                force (``AH_STORE``, the login, a default in the user's data directory).
             user: who acts; None: ``AH_USER``, the login's user, the system's user.
             cache_dir: where what can be rebuilt is kept; None: the user's cache directory.
             runs_dir: where runs have their workspaces; None: the user's state directory.
             create: make the store when nothing is there yet.
+            storage_options: arguments for s3fs (``key``, ``secret``, ``client_kwargs`` …), beside
+                what the URL and AWS's own configuration say. They are stored nowhere.
             notify: gets a line for each thing that is done; silent unless given.
 
         Raises:
@@ -83,6 +86,7 @@ class Store:
             settings.store,
             create=create,
             cache_root=os.fspath(cache_dir or settings.cache_dir),
+            storage_options=storage_options,
         )
         return cls(
             repo,

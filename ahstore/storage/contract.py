@@ -286,6 +286,10 @@ class Storage(ABC):
     def now(self) -> float:
         """Return the seconds since 1970 by the clock that stamps ``stat().mtime``."""
 
+    def location(self, key: str) -> str:
+        """Return where the file ``key`` lies, as other tools would name the place."""
+        return f"{self.url}/{key}"
+
     def close(self) -> None:  # noqa: B027  (most backends hold nothing)
         """Release what is held; further use is an error."""
 

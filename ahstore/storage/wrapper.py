@@ -106,6 +106,10 @@ class WrappedStorage(Storage):
         """See ``Storage.now``."""
         return self.inner.now()
 
+    def location(self, key: str) -> str:
+        """See ``Storage.location``."""
+        return self.inner.location(key)
+
     def close(self) -> None:
         """See ``Storage.close``."""
         self.inner.close()

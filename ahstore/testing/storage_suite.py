@@ -41,7 +41,13 @@ def version(number: int, folder: str = CELL) -> str:
 
 
 class StorageSuite(ABC):
-    """What every backend has to pass. Each test gets a storage of its own."""
+    """What every backend has to pass. Each test gets a storage of its own.
+
+    ``race_threads`` race for each of ``race_rounds`` keys.
+    """
+
+    race_threads = 8
+    race_rounds = 10
 
     @abstractmethod
     def make(self, tmp_path: Path) -> Storage:
@@ -111,13 +117,13 @@ class StorageSuite(ABC):
 
     def test_one_of_many_threads_creates(self, storage: Storage) -> None:
         # Two winners of one number: a commit that was acknowledged is lost.
-        for number in range(10):
+        for number in range(self.race_rounds):
             key = f"hints/race/{number}"
 
             def work(who: int, key: str = key) -> None:
                 storage.create(key, str(who).encode())
 
-            outcomes = _race(8, work)
+            outcomes = _race(self.race_threads, work)
             winners = [who for who, error in enumerate(outcomes) if error is None]
             assert len(winners) == 1
             assert all(isinstance(error, AlreadyThereError) for error in outcomes if error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -55,14 +55,24 @@ class Repository:
         self._opening = threading.Lock()
 
     @staticmethod
-    def open(url: str, *, create: bool = False, cache_root: str | None = None) -> Repository:
+    def open(
+        url: str,
+        *,
+        create: bool = False,
+        cache_root: str | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Repository:
         """Open the store at ``url``; ``create`` makes it when nothing is there yet.
+
+        ``storage_options`` are for stores in S3 and the like; they may hold credentials.
 
         Raises:
             NotFoundError: there is no store, and ``create`` was not asked for.
             UnsupportedError: the store's format is newer than this version knows.
         """
-        storage = open_storage(url, create=create)
+        storage = open_storage(
+            url, create=create, storage_options=storage_options, scratch=cache_root
+        )
         try:
             settings = _read_settings(storage) if not create else _make_settings(storage)
             return Repository(storage, settings, cache_root)
