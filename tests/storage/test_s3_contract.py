@@ -52,3 +52,21 @@ class TestS3Storage(StorageSuite):
             return None
         body: bytes = found["Body"].read()
         return body
+
+    def test_uploads_that_nobody_finished_are_cleaned(self, storage: Storage) -> None:
+        # They are in no listing, and cost space for ever.
+        keys = [f"packs/data/{n:02x}/{n:02x}{'0' * 30}" for n in range(3)]
+        for key in keys:
+            self.client.create_multipart_upload(
+                Bucket=self.server.bucket, Key=f"{self.prefix}/{key}"
+            )
+        self.client.create_multipart_upload(
+            Bucket=self.server.bucket, Key=f"{self.prefix}x/{keys[0]}"
+        )
+        assert storage.clean_leftovers(storage.now() - 3600) == 0
+        assert storage.clean_leftovers(storage.now() + 3600) == 3
+        assert storage.clean_leftovers(storage.now() + 3600) == 0
+        other = self.client.list_multipart_uploads(
+            Bucket=self.server.bucket, Prefix=f"{self.prefix}x/"
+        )
+        assert len(other["Uploads"]) == 1

@@ -192,7 +192,7 @@ class S3Client:
 
 
 _MAKING = frozenset(("put_object", "create_multipart_upload"))
-_WITHOUT_KEY = frozenset(("list_objects_v2",))
+_WITHOUT_KEY = frozenset(("list_objects_v2", "list_multipart_uploads"))
 
 
 async def _close(system: S3FileSystem) -> None:

@@ -80,6 +80,32 @@ def list_folders(client: S3Client, prefix: str) -> Iterator[str]:
         more = {"ContinuationToken": answer["NextContinuationToken"]}
 
 
+def list_uploads(client: S3Client, older_than: float) -> Iterator[tuple[str, str]]:
+    """Yield key and id of the uploads in parts that were begun before ``older_than``.
+
+    Raises:
+        StorageError: it failed.
+    """
+    start = len(client.address.prefix)
+    more: dict[str, str] = {}
+    while True:
+        try:
+            answer = client.call(
+                "list_multipart_uploads", "", Prefix=client.address.prefix + "packs/", **more
+            )
+        except RequestError as failed:
+            raise client.failure(failed, "") from failed.error
+        for upload in answer.get("Uploads", ()):
+            if upload["Initiated"].timestamp() < older_than:
+                yield upload["Key"][start:], upload["UploadId"]
+        if not answer.get("IsTruncated"):
+            return
+        more = {
+            "KeyMarker": answer["NextKeyMarker"],
+            "UploadIdMarker": answer["NextUploadIdMarker"],
+        }
+
+
 def is_version(name: str) -> bool:
     """Tell whether a file of this name in a cell's folder is a version."""
     return _VERSION.match(name) is not None

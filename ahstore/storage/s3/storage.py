@@ -27,6 +27,7 @@ from ahstore.storage.locks import hold
 from ahstore.storage.paths import (
     check_deletable,
     check_folder,
+    check_hollowable,
     check_key,
     check_replaceable,
     version_number,
@@ -36,7 +37,14 @@ from ahstore.storage.s3.client import Answer, RequestError, S3Client
 from ahstore.storage.s3.clock import ServerClock
 from ahstore.storage.s3.creation import create_once, create_settled
 from ahstore.storage.s3.failures import Outcome
-from ahstore.storage.s3.listing import is_version, keys_of, list_folders, list_keys, list_page
+from ahstore.storage.s3.listing import (
+    is_version,
+    keys_of,
+    list_folders,
+    list_keys,
+    list_page,
+    list_uploads,
+)
 from ahstore.storage.s3.probe import Probe
 from ahstore.storage.s3.reading import read_ahead
 from ahstore.storage.s3.writer import S3Writer
@@ -180,6 +188,26 @@ class S3Storage(Storage):
         check_replaceable(key)
         self._allow_writing()
         self._change("put_object", key, bytes(data))
+
+    def hollow(self, key: str, data: bytes) -> None:
+        """See ``Storage.hollow``."""
+        self.stat(check_hollowable(key))
+        self._allow_writing()
+        self._change("put_object", key, bytes(data))
+
+    def clean_leftovers(self, older_than: float) -> int:
+        """See ``Storage.clean_leftovers``: uploads in parts that were never completed."""
+        self._allow_writing()
+        removed = 0
+        for key, upload in list_uploads(self._client, older_than):
+            try:
+                self._client.call("abort_multipart_upload", key, UploadId=upload)
+            except RequestError as failed:
+                if failed.outcome not in (Outcome.NO_UPLOAD, Outcome.MISSING):
+                    raise self._error(failed, key) from failed.error
+            else:
+                removed += 1
+        return removed
 
     def delete(self, key: str) -> None:
         """See ``Storage.delete``."""
