@@ -70,7 +70,8 @@ def test_an_evaluation_that_logs_has_its_last_values_as_result(house: House) -> 
     done = house.wait(house.evaluate(EVALUATE))
     assert done.status == "Succeeded", house.log(done)
     [evaluation] = house.hub.list_evaluations(house.model)
-    assert evaluation.results == {"metric": {"step": 1, "accuracy": 0.5, "loss": "nan"}}
+    metric = json.loads(evaluation.results["metric"])
+    assert metric == {"step": 1, "accuracy": 0.5, "loss": "nan"}
 
 
 def test_metrics_are_seen_while_the_code_runs(house: House) -> None:

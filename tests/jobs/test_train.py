@@ -141,13 +141,16 @@ def test_a_relative_pythonpath_of_the_caller(house: House, monkeypatch: pytest.M
 
 def test_the_example_of_the_documentation_runs(house: House) -> None:
     text = (Path(__file__).parents[2] / "docs/how-to/train-code.md").read_text()
-    train, evaluate = (part.partition("```")[0] for part in text.split("```python\n")[1:])
+    blocks = (part.partition("```")[0] for part in text.split("```python\n")[1:])
+    train, evaluate, logging = blocks
     done = house.wait(house.train(train, params={"epochs": 2}))
     assert done.status == "Succeeded", done.reason
     assert done.commit is not None
     assert house.files(done.commit)["model.json"] == b'{"bytes_seen": 12}'
     evaluated = house.wait(house.evaluate(evaluate, "b"))
     assert evaluated.status == "Succeeded", evaluated.reason
+    logged = house.wait(house.train(logging + train, params={"epochs": 2}, branch="c"))
+    assert [point["loss"] for point in house.jobs.metrics(logged)] == [1.0, 0.5]
 
 
 def test_runs_are_listed_newest_first(house: House) -> None:
