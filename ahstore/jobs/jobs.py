@@ -227,6 +227,7 @@ class Jobs:
                         user=self._hub.user,
                         model=spec.model,
                         secret_url=submission.source.secret_url,
+                        storage_options=self._hub.repo.storage_options,
                     )
                 )
         except BaseException:

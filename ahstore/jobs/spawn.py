@@ -3,7 +3,8 @@
 The supervisor is forked off twice and told what to do over a pipe, in two steps: it first says who
 it is, so that the run's record names it from its first version on; only when that record is written
 is it sent its orders. A caller who dies between leaves a supervisor that gets no orders and ends.
-Orders (with the secrets a repository's URL may hold) never stand on a command line or on disk.
+Orders (with the secrets that a repository's URL and the storage's options may hold) never stand on
+a command line or on disk. Credentials in the environment reach the supervisor by inheritance.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ class Orders:
     user: str
     model: str
     secret_url: str | None
+    storage_options: Mapping[str, Any] | None = None
 
     def to_json(self) -> str:
         """Return the line that goes over the pipe."""

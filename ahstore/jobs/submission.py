@@ -7,6 +7,7 @@ told to the user at once and not by a failed run.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -131,6 +132,7 @@ def _submit(
         raise UnsupportedError(
             f"runs need a store that other processes can open; {hub.repo.url} is none"
         )
+    _check_options(hub)
     _check_type(model, "model")
     size = check_volume(parse_size(volume) if isinstance(volume, str) else volume)
     params_to_json(params or {})
@@ -151,6 +153,16 @@ def _submit(
         timeout=timeout,
     )
     return Submission(spec, source)
+
+
+def _check_options(hub: Hub) -> None:
+    """Make sure that the run's supervisor can be told how to open the store."""
+    try:
+        json.dumps(hub.repo.storage_options)
+    except (TypeError, ValueError):
+        raise UnsupportedError(
+            "runs need storage_options of plain values: their supervisor opens the store again"
+        ) from None
 
 
 def _pin(hub: Hub, asset: AssetRecord, ref: str, *, type_: str) -> PinnedVersion:

@@ -57,7 +57,9 @@ def carry_out(run: str, orders_text: str, *, on_phase: OnPhase = lambda _: None)
     ``on_phase`` hears of each step (tests die in them).
     """
     orders = Orders.from_json(orders_text)
-    repo = Repository.open(orders.store_url, cache_root=orders.cache_root)
+    repo = Repository.open(
+        orders.store_url, cache_root=orders.cache_root, storage_options=orders.storage_options
+    )
     try:
         hub = Hub(repo, orders.user)
         records = RunRecords(repo)

@@ -41,8 +41,17 @@ class Repository:
     Safe to use from several threads for reading; a :class:`WriteSession` belongs to one thread.
     """
 
-    def __init__(self, storage: Storage, settings: dict[str, Any], cache_root: str | None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        settings: dict[str, Any],
+        cache_root: str | None,
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
         self.storage = storage
+        self.storage_options = storage_options
+        """How the storage was opened, for processes that open it again; may hold credentials."""
         self.cells = Cells(storage)
         self.creation_id: str = settings["id"]
         self.cutting = CuttingParameters.from_value(settings["chunking"])
@@ -75,7 +84,7 @@ class Repository:
         )
         try:
             settings = _read_settings(storage) if not create else _make_settings(storage)
-            return Repository(storage, settings, cache_root)
+            return Repository(storage, settings, cache_root, storage_options=storage_options)
         except BaseException:
             storage.close()
             raise

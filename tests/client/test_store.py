@@ -133,7 +133,7 @@ def test_a_store_that_is_not_there_is_made_only_when_asked(home: Path) -> None:
 
 
 def test_bad_stores_and_users_are_typed_errors(home: Path) -> None:
-    for url in ("s3://bucket/x", "http://x"):
+    for url in ("ftps://host/x", "http://x"):
         with pytest.raises(UnsupportedError):
             Store.open(url)
     for user in ("a b", "../x"):

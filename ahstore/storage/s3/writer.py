@@ -86,7 +86,8 @@ class S3Writer(FileWriter):
         self._flying.add(sent)
 
     async def _put_part(self, upload: Future[Answer], number: int, body: bytes) -> Answer:
-        answer = await asyncio.wrap_future(upload)
+        # Shielded: a part that is given up must not take the upload with it.
+        answer = await asyncio.shield(asyncio.wrap_future(upload))
         return await self._client.request(
             "upload_part", self.key, body=body, UploadId=answer["UploadId"], PartNumber=number
         )
