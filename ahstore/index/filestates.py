@@ -2,6 +2,7 @@
 
 A remembered value counts only while size, mtime, ctime, inode and device are what they were, and a
 file is remembered only if it was at rest before it was read (docs/format/cache.md, "File states").
+Files that are named are remembered one by one, those of a folder together (``folderstates``).
 What the value means is left to those who give it.
 """
 
@@ -11,24 +12,33 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from ahstore.codec.digests import checksum64, sha256
+from ahstore.index.folderstates import FolderState, decode, encode
 from ahstore.index.lmdb_env import CacheUnusableError, Environment, Transaction, open_environment
 from ahstore.index.mounts import has_fine_times
+from ahstore.index.stamps import STAMP_BYTES, UNTRUSTED, Stamp, newest_ns, unpack, unpack_all
 
 TABLE = b"f"
+FOLDERS = b"d"
 MAX_KEY_BYTES = 500
+MAX_NAME_BYTES = 255
 FINE_GRAIN_NS = 50_000_000
 """Kernel ticks are 1 to 10 ms and come late on a busy machine: far more than that."""
 COARSE_GRAIN_NS = 2_000_000_000
 """The coarsest stamps in use, those of FAT; any unknown file system may have them."""
 _SECOND_NS = 1_000_000_000
-_BUFFERED = 50_000
-_MOST_IN_MEMORY = 200_000
+_BUFFERED_BYTES = 32 * 2**20
+_MOST_BYTES_IN_MEMORY = 128 * 2**20
+_FLUSHED_FROM = 64
+"""So few new states are left to a later flush: to sync them costs more than to read again."""
+_ENTRY_OVERHEAD = 150
 _STATE = struct.Struct(">QqqQQ8s")
 _MASK = 2**64 - 1
+
+Read = TypeVar("Read")
 
 
 class Stat(Protocol):
@@ -70,6 +80,8 @@ class FileStates:
         self._fine_times = fine_times
         # In memory: all without LMDB, else what is not written yet.
         self._recent: dict[bytes, bytes] = {}
+        self._recent_bytes = 0
+        self._files_recent = False
         self._lock = threading.Lock()
 
     @staticmethod
@@ -95,13 +107,79 @@ class FileStates:
 
     def lookup_many(self, paths: Sequence[str], stats: Sequence[Stat]) -> list[bytes | None]:
         """Return what is remembered of each file, in order; None where nothing is that counts."""
-        keys = [_key(path) for path in paths]
-        with self._lock:
-            known = self._known(keys)
+        keys = [_key(TABLE, path) for path in paths]
+        known = self._known(keys)
+        found = [
+            _value(key, state, stat) if (state := known.get(key)) is not None else None
+            for key, stat in zip(keys, stats, strict=True)
+        ]
+        self._look_in_folders(paths, stats, found)
+        return found
+
+    def _look_in_folders(
+        self, paths: Sequence[str], stats: Sequence[Stat], found: list[bytes | None]
+    ) -> None:
+        """Fill in files that are not remembered by themselves but with their folder."""
+        missing: dict[str, list[int]] = {}
+        for at, value in enumerate(found):
+            if value is None:
+                missing.setdefault(os.path.dirname(os.path.abspath(paths[at])), []).append(at)
+        for folder, state in zip(missing, self.folders([*missing]), strict=True):
+            if state is None:
+                continue
+            places, values = state.places(), state.split_values()
+            for at in missing[folder]:
+                place = places.get(os.path.basename(paths[at]))
+                if place is not None and _same(unpack(state.stamps, place), stats[at]):
+                    found[at] = values[place]
+
+    def lookup_below(
+        self, folder: str, names: Sequence[str], stats: Sequence[Stat]
+    ) -> list[bytes | None]:
+        """Return what is remembered one by one of files in ``folder``, as ``lookup_many`` does.
+
+        Quick where nothing is, as in a folder seen for the first time.
+        """
+        prefix = os.fsencode(os.path.join(os.path.abspath(folder), ""))
+        if len(prefix) < MAX_KEY_BYTES - MAX_NAME_BYTES and not self._any(TABLE + prefix):
+            return [None] * len(names)
+        base = os.fsdecode(prefix)
+        keys = [_key(TABLE, base + name) for name in names]
+        known = self._known(keys)
         return [
             _value(key, state, stat) if (state := known.get(key)) is not None else None
             for key, stat in zip(keys, stats, strict=True)
         ]
+
+    def folders(self, paths: Sequence[str]) -> list[FolderState | None]:
+        """Return what is remembered of the files of each folder; their stamps tell what counts."""
+        keys = [_key(FOLDERS, path) for path in paths]
+        known = self._known(keys)
+        return [
+            decode(key, entry) if (entry := known.get(key)) is not None else None for key in keys
+        ]
+
+    def trusted(self, stamps: bytes, started: int) -> bytes:
+        """Return packed stamps with those of files that were not at rest made ``UNTRUSTED``."""
+        if newest_ns(stamps) < started - COARSE_GRAIN_NS:
+            return stamps
+        return b"".join(
+            stamps[at * STAMP_BYTES : (at + 1) * STAMP_BYTES]
+            if self._old_enough(mtime, ctime, device, started)
+            else UNTRUSTED
+            for at, (_, mtime, ctime, _, device, _) in enumerate(unpack_all(stamps))
+        )
+
+    def remember_folders(self, states: Iterable[tuple[str, FolderState]]) -> None:
+        """Remember folders, each in place of what was remembered of it.
+
+        Stamps have come through :meth:`trusted`, or from what was remembered before.
+        """
+        entries = {}
+        for path, state in states:
+            key = _key(FOLDERS, path)
+            entries[key] = encode(key, state)
+        self._take(entries)
 
     def remember(self, path: str, stat: Stat, value: bytes, *, started: int) -> bool:
         """Remember the ``value`` that reading a file gave, unless it may have changed unseen.
@@ -123,19 +201,25 @@ class FileStates:
         states: dict[bytes, bytes] = {}
         for path, stat, value in files:
             if self.at_rest(stat, started):
-                key = _key(path)
+                key = _key(TABLE, path)
                 states[key] = _encode(key, stat, value)
-        with self._lock:
-            before = len(self._recent)
-            self._recent.update(states)
-            full = len(self._recent) // _BUFFERED > before // _BUFFERED
-        if full and not self.flush():
-            self._trim()
+        self._take(states)
+        self._files_recent = self._files_recent or bool(states)
         return len(states)
 
+    def _take(self, states: Mapping[bytes, bytes]) -> None:
+        size = sum(map(len, states)) + sum(map(len, states.values()))
+        with self._lock:
+            self._recent.update(states)
+            self._recent_bytes += size + len(states) * _ENTRY_OVERHEAD
+            full = self._recent_bytes >= _BUFFERED_BYTES
+        if full and not self.flush():
+            self._trim()
+
     def forget(self, paths: Sequence[str]) -> None:
-        """Drop what is remembered of these files."""
-        keys = [_key(path) for path in paths]
+        """Drop what is remembered of these files, and of those beside them."""
+        folders = {os.path.dirname(os.path.abspath(path)) for path in paths}
+        keys = [_key(TABLE, path) for path in paths] + [_key(FOLDERS, path) for path in folders]
 
         def work(txn: Transaction) -> None:
             for key in keys:
@@ -150,9 +234,16 @@ class FileStates:
 
     def at_rest(self, stat: Stat, started: int) -> bool:
         """Say whether the file's stamps are older than ``started`` by more than their grain."""
-        fine = stat.st_ctime_ns % _SECOND_NS != 0 and self._fine_times(stat.st_dev)
-        grain = FINE_GRAIN_NS if fine else COARSE_GRAIN_NS
-        return max(stat.st_mtime_ns, stat.st_ctime_ns) < started - grain
+        return self._old_enough(stat.st_mtime_ns, stat.st_ctime_ns, stat.st_dev, started)
+
+    def _old_enough(self, mtime_ns: int, ctime_ns: int, device: int, started: int) -> bool:
+        fine = ctime_ns % _SECOND_NS != 0 and self._fine_times(device)
+        return max(mtime_ns, ctime_ns) < started - (FINE_GRAIN_NS if fine else COARSE_GRAIN_NS)
+
+    def flush_many(self) -> None:
+        """Write down what was remembered if it is much, else leave that for later."""
+        if len(self._recent) >= _FLUSHED_FROM:
+            self.flush()
 
     def flush(self) -> bool:
         """Write down what was remembered; False if it stays in memory for now."""
@@ -164,37 +255,72 @@ class FileStates:
             pairs = sorted(self._recent.items())
             if not self._env.write(lambda txn: _put(txn, pairs)):
                 return False
-            self._recent.clear()
+            self._clear()
             return True
+
+    def _clear(self) -> None:
+        self._recent.clear()
+        self._recent_bytes = 0
+        self._files_recent = False
 
     def _trim(self) -> None:
         with self._lock:
-            if len(self._recent) >= _MOST_IN_MEMORY:
-                self._recent.clear()
+            if self._recent_bytes >= _MOST_BYTES_IN_MEMORY:
+                self._clear()
 
     def _known(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the entries of those of the keys that have one."""
+
+        def work(txn: Transaction) -> dict[bytes, bytes]:
+            return dict(txn.get_many(sorted(keys)))
+
+        with self._lock:
+            known = self._read(work) or {}
+            recent = self._recent
+            known.update((key, recent[key]) for key in keys if key in recent)
+            return known
+
+    def _any(self, prefix: bytes) -> bool:
+        """Say whether a key may start so."""
+
+        def work(txn: Transaction) -> bool:
+            return next(iter(txn.scan(prefix)), None) is not None
+
+        with self._lock:
+            return self._files_recent or bool(self._read(work))
+
+    def _read(self, work: Callable[[Transaction], Read]) -> Read | None:
         if self._env is None:
-            return self._recent
+            return None
         try:
             with self._env.read() as txn:
-                known = dict(txn.get_many(sorted(keys)))
+                return work(txn)
         except CacheUnusableError:
             self._env.close()
             self._env = None
-            return self._recent
-        known.update(self._recent)
-        return known
+            return None
 
 
 def _put(txn: Transaction, pairs: Sequence[tuple[bytes, bytes]]) -> None:
     txn.put_many(pairs)
 
 
-def _key(path: str) -> bytes:
+def _key(table: bytes, path: str) -> bytes:
     raw = os.fsencode(path if path[:1] == "/" else os.path.abspath(path))
     if len(raw) < MAX_KEY_BYTES:
-        return TABLE + raw
-    return TABLE + b"#" + sha256(raw)
+        return table + raw
+    return table + b"#" + sha256(raw)
+
+
+def _same(stamp: Stamp, stat: Stat) -> bool:
+    """Say whether a packed stamp is that of ``stat``; its mode is told by ctime."""
+    return stamp[:5] == (
+        stat.st_size,
+        stat.st_mtime_ns,
+        stat.st_ctime_ns,
+        stat.st_ino & _MASK,
+        stat.st_dev & _MASK,
+    )
 
 
 def _encode(key: bytes, stat: Stat, value: bytes) -> bytes:

@@ -103,6 +103,10 @@ class Tree:
             if high < len(page.keys) or not cursor.advance():
                 return
 
+    def level(self) -> int:
+        """Return the level of the root: 0 when it is a leaf."""
+        return self._reader.root(self.root).level
+
     def count(self) -> int:
         """Return the number of rows."""
         return self._reader.root(self.root).count

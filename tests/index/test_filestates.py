@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ahstore.index.filestates import COARSE_GRAIN_NS, FINE_GRAIN_NS, FileStates
+from ahstore.index.folderstates import FolderState
 from ahstore.index.lmdb_env import open_environment
 from ahstore.index.mounts import find_type, has_fine_times
+from ahstore.index.stamps import pack
 
 NOW = 1_800_000_000_123_456_789
 
@@ -23,6 +25,7 @@ class FakeStat:
     st_ctime_ns: int = NOW - 10**12
     st_ino: int = 7
     st_dev: int = 8
+    st_mode: int = 0o100644
 
 
 @pytest.fixture(params=["memory", "lmdb"])
@@ -191,12 +194,26 @@ def test_flipped_bits_make_it_unknown(tmp_path):
 
 
 def test_memory_is_bounded_without_a_cache(monkeypatch):
-    monkeypatch.setattr("ahstore.index.filestates._BUFFERED", 100)
-    monkeypatch.setattr("ahstore.index.filestates._MOST_IN_MEMORY", 400)
+    monkeypatch.setattr("ahstore.index.filestates._BUFFERED_BYTES", 10_000)
+    monkeypatch.setattr("ahstore.index.filestates._MOST_BYTES_IN_MEMORY", 40_000)
     states = FileStates.open(None)
     for n in range(2000):
         states.remember(f"/{n}", FakeStat(), b"v", started=NOW)
-        assert len(states._recent) <= 400
+        states.remember_folders([(f"/{n}", FolderState.of(["a"], pack([FakeStat()]), [b"v"]))])
+        assert len(states._recent) <= 200
+
+
+def test_much_is_written_at_once_and_little_later(tmp_path):
+    # A commit of ten named files must not wait for a sync of what it can do without.
+    states = FileStates.open(str(tmp_path / "cache"))
+    for n in range(100):
+        states.remember(f"/{n}", FakeStat(), b"v", started=NOW)
+        states.flush_many()
+        assert len(states._recent) < 64
+    states.close()
+    states = FileStates.open(str(tmp_path / "cache"))
+    assert states.lookup("/99", FakeStat()) == b"v"
+    states.close()
 
 
 @given(

@@ -1,6 +1,6 @@
 """A process of one thread that commits a folder with and without a second process's help.
 
-Arguments: folder, and what befalls the child: "well", "killed" or "thread" (there is none).
+Arguments: folder, and what befalls the child: "well", "killed", "stale" or "thread" (there is none).
 Prints how many files the child delivered and whether both trees are equal.
 """
 
@@ -14,7 +14,7 @@ import threading
 import time
 
 from ahstore.ids import AssetId, new_entity_id
-from ahstore.versions.adding import second_process
+from ahstore.versions.adding import second_process, walk
 from ahstore.versions.adding.commits import commit_files, create_asset_root
 from ahstore.versions.adding.hashing import Hasher
 from ahstore.versions.adding.second_process import SecondProcess
@@ -61,8 +61,8 @@ def main(folder: str, fate: str) -> None:
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
     if fate == "stale":
         # The files change between the walk and the child's look.
-        real = second_process.signature
-        second_process.signature = lambda found: (*real(found), time.monotonic_ns())
+        real = second_process.read_small
+        second_process.read_small = lambda local, walked: real(local, walked._replace(st_ino=1))
     fds = len(os.listdir("/proc/self/fd"))
     two = tree_of(folder)
     assert len(os.listdir("/proc/self/fd")) == fds
@@ -72,6 +72,7 @@ def main(folder: str, fate: str) -> None:
     except ChildProcessError:
         left = "no child is left"
     Hasher._share = lambda *_: ()
+    walk.SHARE_FROM_FILES = 10**9
     print(delivered, two == tree_of(folder), left)
 
 

@@ -14,7 +14,7 @@ from ahstore.versions.adding.walk import walk
 
 
 def paths(*adds: str) -> list[str]:
-    return [file.path for file in walk(parse_adds(adds))]
+    return walk(parse_adds(adds)).paths()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ahstore.chunks.cutter import Cutter
 from ahstore.codec.canonical import Value
 from ahstore.codec.digests import md5
-from ahstore.errors import AlreadyExistsError, InvalidInputError
+from ahstore.errors import AhError, AlreadyExistsError, InvalidInputError
 from ahstore.ids import AssetId, CommitId, PageId
 from ahstore.names import check_object_path, check_ref_name
 from ahstore.objects import content_type
@@ -17,11 +17,12 @@ from ahstore.objects.edit import edit
 from ahstore.objects.file import PATH, ChunkRef, Row, check_rows, make_flags
 from ahstore.objects.overlap import find_overlap_among
 from ahstore.objects.tree import Tree, build
-from ahstore.versions.adding.changes import Change, parse_adds, parse_deletes
-from ahstore.versions.adding.changeset import ChangeSet, compare, refuse_overlap, rows_at
+from ahstore.versions.adding.changes import Change, Deletion, parse_adds, parse_deletes
+from ahstore.versions.adding.changeset import ChangeSet, compare, refuse_overlap
+from ahstore.versions.adding.contents import Contents
 from ahstore.versions.adding.ingest import Ingest
 from ahstore.versions.adding.sinks import ChunkSink, HashingSink, StoringSink
-from ahstore.versions.adding.walk import LocalFile, walk
+from ahstore.versions.adding.walk import Walked, walk
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.publish import Guard, Proposal, Published, Signature, publish
 from ahstore.versions.refs import Refs, ref_cell
@@ -90,24 +91,50 @@ def commit_files(
     files = walk(parse_adds(add))
     Refs(repo).get(asset, branch)  # an early answer, before hours of hashing
     changes: list[Change] = []
-    with repo.session([ref_cell(asset, branch)]) as session:
+    with _Remembering(repo) as after, repo.session([ref_cell(asset, branch)]) as session:
         head = Refs(repo).get(asset, branch).commit
         sink = StoringSink(repo, session)
         tree = repo.files(head)
-        rows = _ingested(repo, files, sink, tree, rehash=rehash, monitor=monitor)
+        after.contents = _ingested(repo, files, sink, tree, rehash=rehash, monitor=monitor)
         session.flush()  # data is written once, and not while others wait for the branch
-        wanted = ChangeSet(rows, deletions)
 
         def propose(head: CommitId | None) -> Proposal | None:
             assert head is not None
-            root = repo.read_commit(head).tree
-            edits, changes[:] = compare(repo.files(head), wanted)
+            tree = repo.files(head)
+            edits, changes[:] = compare(tree, _change_set(after.contents, tree, deletions))
             if not edits:
+                after.commit = head
                 return None
-            return Proposal(edit(repo, root, edits, session, check=check_rows), (head,))
+            return Proposal(edit(repo, tree.root, edits, session, check=check_rows), (head,))
 
         made = publish(repo, session, asset, branch, propose, signature, expect=expect)
+        after.commit = made.id if made else after.commit
     return _result(made, changes)
+
+
+def _change_set(contents: Contents, tree: Tree, deletions: Sequence[Deletion]) -> ChangeSet:
+    # What is deleted may be added again: then it takes all rows to tell what is left.
+    return ChangeSet(contents.rows(None if deletions else tree), deletions)
+
+
+class _Remembering:
+    """Remembers what files hold when a commit is over: made, or failed after all were read."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self.contents = Contents((), (), started=0)
+        self.commit: CommitId | None = None
+
+    def __enter__(self) -> _Remembering:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            tree = self._repo.files(self.commit) if self.commit else None
+            self.contents.remember(self._repo.states, tree)
+        except AhError:
+            # The commit stands or falls without it.
+            self.contents.remember(self._repo.states, None)
 
 
 def commit_tree(
@@ -136,9 +163,10 @@ def commit_tree(
     signature = Signature(message, committer, metadata or {})
     files = walk(parse_adds(add))
     changes: list[Change] = []
-    with repo.session([ref_cell(asset, branch)]) as session:
+    with _Remembering(repo) as after, repo.session([ref_cell(asset, branch)]) as session:
         sink = StoringSink(repo, session)
-        rows = {r[PATH]: r for r in _ingested(repo, files, sink, None, monitor=monitor)}
+        after.contents = _ingested(repo, files, sink, None, monitor=monitor)
+        rows = {row[PATH]: row for row in after.contents.rows(None)}
         for path, data in (extra or {}).items():
             rows[check_object_path(path)] = _row_of_bytes(repo, path, data, sink)
         root = _whole_tree(rows, session)
@@ -185,27 +213,26 @@ def preview(
     deletions = parse_deletes(delete)
     files = walk(parse_adds(add))
     tree = repo.files(commit)
-    rows = _ingested(repo, files, HashingSink(), tree, rehash=rehash, monitor=monitor)
-    _, changes = compare(tree, ChangeSet(rows, deletions))
+    contents = _ingested(repo, files, HashingSink(), tree, rehash=rehash, monitor=monitor)
+    _, changes = compare(tree, _change_set(contents, tree, deletions))
+    differing = {change.path[: change.path.rfind("/") + 1] for change in changes}
+    contents.remember(repo.states, tree, differing=differing)
     return changes
 
 
 def _ingested(
     repo: Repository,
-    files: Sequence[LocalFile],
+    files: Walked,
     sink: ChunkSink,
     tree: Tree | None,
     *,
     rehash: bool = False,
     monitor: Monitor,
-) -> list[Row]:
-    if not files:
-        return []
-    known = rows_at(tree, [file.path for file in files]) if tree is not None else {}
-    reader = Ingest(
-        sink, cutting=repo.cutting, states=repo.states, known_rows=known, monitor=monitor
-    )
-    return reader.rows(files, rehash=rehash)
+) -> Contents:
+    if not len(files):
+        return Contents((), (), started=0)
+    ingest = Ingest(sink, cutting=repo.cutting, states=repo.states, tree=tree, monitor=monitor)
+    return ingest.take(files, rehash=rehash)
 
 
 def _row_of_bytes(repo: Repository, path: str, data: bytes, sink: ChunkSink) -> Row:

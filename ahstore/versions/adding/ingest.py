@@ -1,42 +1,34 @@
-"""From the user's files to rows of a tree: what is known is not read, what is stored not stored.
+"""From the user's files to what they hold: what is known is not read, what is stored not stored.
 
-A file whose stat is as remembered is not read again, provided that its chunks are still there.
+A file whose stamp is as remembered is not read again, provided that its chunks are still there.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ahstore.chunks.cutter import Cutter, CuttingParameters
-from ahstore.codec.digests import MD5_BYTES
 from ahstore.index.filestates import FileStates
-from ahstore.objects import content_type
-from ahstore.objects.file import (
-    EXECUTABLE,
-    FLAGS,
-    LEVEL_SHIFT,
-    MD5,
-    REF_BYTES,
-    REFS,
-    SIZE,
-    Row,
-    make_flags,
-    unpack_refs,
-)
+from ahstore.index.stamps import Stamp, sizes, unpack
+from ahstore.objects.file import FLAGS, LEVEL_SHIFT, MD5, REFS, SIZE, Row
+from ahstore.objects.leaves import Leaves
+from ahstore.objects.tree import Tree
+from ahstore.versions.adding.changeset import rows_at
+from ahstore.versions.adding.contents import Contents, FolderContents, from_value, to_value
 from ahstore.versions.adding.hashing import Hasher
-from ahstore.versions.adding.reading import Content
 from ahstore.versions.adding.sinks import ChunkSink
-from ahstore.versions.adding.walk import LocalFile
+from ahstore.versions.adding.unknown import Unknown
+from ahstore.versions.adding.walk import LocalFile, LocalFolder, Walked
 from ahstore.versions.monitor import Monitor
 
-OWNER_EXECUTES = 0o100
+FOLDERS_AT_ONCE = 64
 
 
 class Ingest:
-    """Makes rows of files; new content goes to ``sink``.
+    """Finds out what walked files hold; new content goes to ``sink``.
 
-    ``known_rows`` are rows of a live commit by path: what they hold needs no confirmation.
+    What ``tree``, that of a live commit, holds needs no confirmation.
     """
 
     def __init__(
@@ -45,96 +37,163 @@ class Ingest:
         *,
         cutting: CuttingParameters,
         states: FileStates,
-        known_rows: Mapping[str, Row],
+        tree: Tree | None,
         monitor: Monitor,
     ) -> None:
         self._sink = sink
         self._states = states
-        self._known_rows = known_rows
+        self._tree = tree
         self._monitor = monitor
         self._hasher = Hasher(sink, Cutter(cutting), monitor)
+        self._folders: list[FolderContents] = []
+        self._values: list[bytes | None] = []
+        self._started = 0
 
-    def rows(self, files: Sequence[LocalFile], *, rehash: bool = False) -> list[Row]:
-        """Return a row for each file, in their order; ``rehash`` reads all, remembered or not.
+    def take(self, walked: Walked, *, rehash: bool = False) -> Contents:
+        """Return what all files hold; ``rehash`` reads all, remembered or not.
 
         Raises:
             SourceChangedError, ObjectNotFoundError, StorageError: a file could not be read whole.
         """
-        total = sum(file.stat.st_size for file in files)
-        self._monitor.start("Hashing", files=len(files), bytes_=total)
+        self._started = self._states.now()
+        total = sum(sum(sizes(folder.stamps)) for folder in walked.folders)
+        total += sum(file.stat.st_size for file in walked.singles)
+        self._monitor.start("Hashing", files=len(walked), bytes_=total)
         try:
-            rows: list[Row | None] = [None] * len(files)
+            singles = [*walked.singles]
+            self._values = [None] * len(singles)
+            self._folders = [*_with_states(walked.folders, None if rehash else self._states)]
             if not rehash:
-                self._remembered(files, rows)
-            unknown = [at for at, row in enumerate(rows) if row is None]
-            self._monitor.advance(files=len(files) - len(unknown))
-            if unknown:
-                self._read(files, unknown, rows)
+                self._look_up(singles)
+                self._confirm(singles)
+            unknown = self._unknown(singles)
+            left = sum(unknown.sizes)
+            self._monitor.advance(files=len(walked) - len(unknown), bytes_=total - left)
+            if len(unknown):
+                self._read(unknown, singles)
         finally:
             self._monitor.finish()
-        return [row for row in rows if row is not None]
+        return Contents(
+            self._folders,
+            [(f, v) for f, v in zip(singles, self._values, strict=True) if v is not None],
+            started=self._started,
+        )
 
-    def _read(
-        self, files: Sequence[LocalFile], unknown: Sequence[int], rows: list[Row | None]
+    def _look_up(self, singles: Sequence[LocalFile]) -> None:
+        """Find what is remembered of files one by one."""
+        if singles:
+            self._values = self._states.lookup_many(
+                [file.local for file in singles], [file.stat for file in singles]
+            )
+        for folder in self._folders:
+            if folder.fresh:
+                local, fresh = folder.folder, folder.fresh
+                found = self._states.lookup_below(
+                    local.local,
+                    [local.names[at] for at in fresh],
+                    [unpack(local.stamps, at) for at in fresh],
+                )
+                for at, value in zip(fresh, found, strict=True):
+                    folder.values[at] = value
+
+    def _confirm(self, singles: Sequence[LocalFile]) -> None:
+        """Hold for unknown what is remembered but may not be in the store any more."""
+        leaves = Leaves(self._tree) if self._tree is not None else None
+        doubtful: list[tuple[FolderContents, Sequence[int]]] = []
+        for folder in self._folders:
+            if leaves is not None and folder.is_claimed(leaves):
+                places = folder.fresh
+            else:
+                folder.expand()
+                places = range(len(folder.folder.names))
+            places = [at for at in places if folder.values[at] is not None]
+            if places:
+                doubtful.append((folder, places))
+        paths = [f.folder.prefix + f.folder.names[at] for f, places in doubtful for at in places]
+        paths += [f.path for f, v in zip(singles, self._values, strict=True) if v is not None]
+        live = rows_at(self._tree, paths) if self._tree is not None and paths else {}
+        for folder, places in doubtful:
+            self._confirm_folder(folder, places, live)
+        for at, file in enumerate(singles):
+            value = self._values[at]
+            if value is not None and not self._held([(file.path, file.stat.st_size, value)], live):
+                self._values[at] = None
+
+    def _confirm_folder(
+        self, folder: FolderContents, places: Sequence[int], live: Mapping[str, Row]
     ) -> None:
-        started = self._states.now()
-        read: list[tuple[str, os.stat_result, bytes]] = []
-        for at, content, found in self._hasher.read(files, unknown):
-            file = files[at]
-            read.append((file.local, found, _to_value(content)))
-            rows[at] = _row(file.path, content, found)
-            self._monitor.advance(files=1)
-        self._states.remember_many(read, started=started)
-        self._states.flush()
+        local = folder.folder
+        every = sizes(local.stamps)
+        files = [(local.prefix + local.names[at], every[at], folder.values[at]) for at in places]
+        if not self._held(files, live):
+            folder.forget(
+                [at for at, f in zip(places, files, strict=True) if not self._held([f], live)]
+            )
 
-    def _remembered(self, files: Sequence[LocalFile], rows: list[Row | None]) -> None:
-        """Fill in the rows of files that are as remembered, if their chunks are sure to be there.
-
-        An unchanged file gets the very row of the live commit, which is told from others at once.
-        """
-        values = self._states.lookup_many([f.local for f in files], [f.stat for f in files])
-        size = 0
-        for at, (value, file) in enumerate(zip(values, files, strict=True)):
-            if value is None:
+    def _held(
+        self, files: Sequence[tuple[str, int, bytes | None]], live: Mapping[str, Row]
+    ) -> bool:
+        """Say whether all that these files (path, size, value) hold is sure to be in the store."""
+        contents = []
+        for path, size, value in files:
+            row = live.get(path)
+            if row is not None and row[SIZE] == size and _value_of_row(row) == value:
                 continue
-            row = self._known_rows.get(file.path)
-            if row is None or _value_of_row(row) != value or row[SIZE] != file.stat.st_size:
-                content = _from_value(value, file.stat.st_size)
-                if content is None or not self._sink.holds(content):
-                    continue
-                row = _row(file.path, content, file.stat)
-            elif row[FLAGS] & EXECUTABLE != bool(file.stat.st_mode & OWNER_EXECUTES):
-                row = [*row]
-                row[FLAGS] ^= EXECUTABLE
-            rows[at] = row
-            size += row[SIZE]
-        self._monitor.advance(bytes_=size)
+            content = from_value(value or b"", size)
+            if content is None:
+                return False
+            contents.append(content)
+        return not contents or self._sink.holds(contents)
+
+    def _unknown(self, singles: Sequence[LocalFile]) -> Unknown:
+        unknown = Unknown()
+        for number, folder in enumerate(self._folders):
+            names, values = folder.folder.names, folder.values
+            places = [at for at in folder.fresh if values[at] is None]
+            if places:
+                # By name: mostly as the files were made, and so as they lie on the disk.
+                places.sort(key=names.__getitem__)
+                unknown.add_folder(folder.folder, number, places)
+        for at, value in enumerate(self._values):
+            if value is None:
+                unknown.add_single(singles[at], at)
+        return unknown
+
+    def _read(self, unknown: Unknown, singles: list[LocalFile]) -> None:
+        read: list[tuple[str, Stamp, bytes]] = []
+        changed: list[tuple[FolderContents, int, Stamp]] = []
+        for at, content, stamp in self._hasher.read(unknown):
+            number, place = unknown.owner(at)
+            value = to_value(content)
+            if number < 0:
+                read.append((singles[place].local, stamp, value))
+                self._values[place] = value
+                singles[place] = singles[place]._replace(stat=stamp)
+            else:
+                self._folders[number].values[place] = value
+                if stamp != unknown.stamp(at):
+                    changed.append((self._folders[number], place, stamp))
+            self._monitor.advance(files=1)
+        for folder, place, stamp in changed:
+            folder.restamp(place, stamp)
+        self._states.remember_many(read, started=self._started)
 
 
-# What is remembered of a file: MD5, level, refs. Flat, so that a row is compared with it at once.
-
-
-def _to_value(content: Content) -> bytes:
-    return content.md5 + bytes([content.level]) + content.refs
+def _with_states(
+    folders: Sequence[LocalFolder], states: FileStates | None
+) -> Iterator[FolderContents]:
+    """Yield folders with what is remembered of each."""
+    if states is None:
+        for folder in folders:
+            yield FolderContents(folder, None)
+        return
+    for start in range(0, len(folders), FOLDERS_AT_ONCE):
+        some = folders[start : start + FOLDERS_AT_ONCE]
+        known = states.folders([os.path.abspath(folder.local) for folder in some])
+        for folder, state in zip(some, known, strict=True):
+            yield FolderContents(folder, state)
 
 
 def _value_of_row(row: Row) -> bytes:
     value: bytes = row[MD5] + bytes([row[FLAGS] >> LEVEL_SHIFT]) + row[REFS]
     return value
-
-
-def _from_value(value: bytes, size: int) -> Content | None:
-    """Return the remembered content of a file of ``size`` bytes, None if it can't be that."""
-    if len(value) <= MD5_BYTES or (len(value) - MD5_BYTES - 1) % REF_BYTES:
-        return None
-    refs = value[MD5_BYTES + 1 :]
-    if sum(ref.length for ref in unpack_refs(refs)) != size:
-        return None
-    return Content(size, value[:MD5_BYTES], value[MD5_BYTES], refs)
-
-
-def _row(path: str, content: Content, found: os.stat_result) -> Row:
-    executable = bool(found.st_mode & OWNER_EXECUTES)
-    flags = make_flags(executable=executable, level=content.level)
-    kind = content_type.guess_code(path)
-    return [path, content.size, content.md5, found.st_mtime_ns, flags, kind, content.refs]

@@ -22,6 +22,7 @@ from ahstore.errors import (
     StorageError,
 )
 from ahstore.ids import ChunkId
+from ahstore.index.stamps import Stamp, stamp
 from ahstore.objects.chunklist import build
 from ahstore.objects.file import ChunkRef
 from ahstore.versions.monitor import Monitor
@@ -47,8 +48,8 @@ PutChunk = Callable[[bytes | memoryview], ChunkId]
 
 def read_content(
     local: str, cutter: Cutter, put_chunk: PutChunk, monitor: Monitor
-) -> tuple[Content, os.stat_result]:
-    """Read a file whole and give its chunks to ``put_chunk``; returns its stat too.
+) -> tuple[Content, Stamp]:
+    """Read a file whole and give its chunks to ``put_chunk``; returns its stamp too.
 
     Raises:
         ObjectNotFoundError: it is gone.
@@ -73,49 +74,38 @@ def read_content(
 
 def _read_once(
     local: str, cutter: Cutter, put_chunk: PutChunk, monitor: Monitor
-) -> tuple[Content, os.stat_result] | None:
+) -> tuple[Content, Stamp] | None:
     fd = os.open(local, _OPEN_FLAGS)
     try:
-        before = os.fstat(fd)
-        if not stat.S_ISREG(before.st_mode):
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
             raise InvalidInputError(f"{local} is not a regular file", path=local)
+        before = stamp(found)
         content = _read_large(fd, before.st_size, cutter, put_chunk, monitor)
-        after = os.fstat(fd)
+        after = stamp(os.fstat(fd))
     finally:
         os.close(fd)
-    if content.size != after.st_size or signature(before) != signature(after):
-        return None
-    return content, after
+    return (content, after) if before == after and content.size == after.st_size else None
 
 
-def read_small(local: str, limit: int) -> tuple[bytes, os.stat_result] | None:
-    """Return the bytes and stat of a small file, or None where :func:`read_content` must decide.
+def read_small(local: str, walked: Stamp) -> bytes | None:
+    """Return the bytes of a small file that is as it was walked, from before to after reading.
 
-    That is when it has more than ``limit`` bytes, changed, is gone, or can't be read.
+    None where :func:`read_content` must decide: it changed, is gone, or can't be read.
     """
     try:
         fd = os.open(local, _OPEN_FLAGS)
     except OSError:
         return None
     try:
-        before = os.fstat(fd)
-        size = before.st_size
-        if size > limit or not stat.S_ISREG(before.st_mode):
-            return None
+        size = walked.st_size
         data = os.read(fd, size + 1)
         after = os.fstat(fd)
     except OSError:
         return None
     finally:
         os.close(fd)
-    if len(data) != size or signature(before) != signature(after):
-        return None
-    return data, after
-
-
-def signature(found: os.stat_result) -> tuple[int, int, int, int, int]:
-    """Return what must stay equal while a file does not change."""
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
+    return data if len(data) == size and stamp(after) == walked else None
 
 
 def _read_large(

@@ -14,29 +14,30 @@ import mmap
 import os
 import signal
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn
 
-from ahstore.versions.adding.reading import read_small, signature
+from ahstore.versions.adding.reading import read_small
 from ahstore.versions.adding.walk import LocalFile
 from ahstore.versions.crew import processes
 
 _RECORD = struct.Struct(">?16s32s")
 """Whether the file was as walked; MD5; SHA-256."""
+_MISSING = _RECORD.pack(False, b"", b"")
 
 
 class SecondProcess:
     """A child at work on ``files``; use as a context manager, so that it is always awaited."""
 
-    def __init__(self, pid: int, pipe: int, memory: mmap.mmap, files: Sequence[LocalFile]) -> None:
-        self._pid, self._pipe, self._memory, self._files = pid, pipe, memory, files
+    def __init__(self, pid: int, pipe: int, memory: mmap.mmap, sizes: Sequence[int]) -> None:
+        self._pid, self._pipe, self._memory, self._sizes = pid, pipe, memory, sizes
 
     @staticmethod
-    def start(files: Sequence[LocalFile], limit: int) -> SecondProcess | None:
-        """Fork a child for files of at most ``limit`` bytes each; None where that is not safe."""
+    def start(files: Iterable[LocalFile], sizes: Sequence[int]) -> SecondProcess | None:
+        """Fork a child for small files of these sizes in bytes; None where that is not safe."""
         if processes() == 1:
             return None
-        memory = mmap.mmap(-1, sum(file.stat.st_size for file in files) + 1)
+        memory = mmap.mmap(-1, sum(sizes) + 1)
         reading, writing = os.pipe()
         try:
             pid = os.fork()
@@ -46,9 +47,9 @@ class SecondProcess:
             memory.close()
             return None
         if pid == 0:
-            _work(files, limit, memory, writing)
+            _work(files, memory, writing)
         os.close(writing)
-        return SecondProcess(pid, reading, memory, files)
+        return SecondProcess(pid, reading, memory, sizes)
 
     def results(self) -> Iterator[tuple[int, memoryview, bytes, bytes]]:
         """Yield place in ``files``, bytes, MD5 and SHA-256 of each file that was as walked.
@@ -56,14 +57,16 @@ class SecondProcess:
         The bytes may be used until the block is left.
         """
         view = memoryview(self._memory).toreadonly()
-        at = offset = 0
-        with os.fdopen(self._pipe, "rb", closefd=False) as records:
-            while len(record := records.read(_RECORD.size)) == _RECORD.size:
+        end = 0
+        with os.fdopen(self._pipe, "rb", closefd=False) as pipe:
+            for at, size in enumerate(self._sizes):
+                record = pipe.read(_RECORD.size)
+                if len(record) < _RECORD.size:
+                    return
                 done, md5, sha256 = _RECORD.unpack(record)
-                end = offset + self._files[at].stat.st_size
+                start, end = end, end + size
                 if done:
-                    yield at, view[offset:end], md5, sha256
-                at, offset = at + 1, end
+                    yield at, view[start:end], md5, sha256
 
     def __enter__(self) -> SecondProcess:
         return self
@@ -78,22 +81,20 @@ class SecondProcess:
             self._memory.close()
 
 
-def _work(files: Sequence[LocalFile], limit: int, memory: mmap.mmap, pipe: int) -> NoReturn:
+def _work(files: Iterable[LocalFile], memory: mmap.mmap, pipe: int) -> NoReturn:
     """Be the child. Whatever happens, nothing of the parent's is run on the way out."""
     try:
-        offset = 0
         records: list[bytes] = []
+        md5, sha256 = hashlib.md5, hashlib.sha256
         for file in files:
-            read = read_small(file.local, limit)
-            size = file.stat.st_size
-            if read is not None and signature(read[1]) == signature(file.stat):
-                data = read[0]
-                memory[offset : offset + size] = data
-                md5 = hashlib.md5(data, usedforsecurity=False).digest()
-                records.append(_RECORD.pack(True, md5, hashlib.sha256(data).digest()))
+            data = read_small(file.local, file.stat)
+            if data is None:
+                records.append(_MISSING)
+                memory.seek(file.stat.st_size, os.SEEK_CUR)
             else:
-                records.append(_RECORD.pack(False, b"", b""))
-            offset += size
+                memory.write(data)
+                digest = md5(data, usedforsecurity=False).digest()
+                records.append(_RECORD.pack(True, digest, sha256(data).digest()))
         _write_all(pipe, b"".join(records))
     finally:
         os._exit(0)

@@ -24,8 +24,8 @@ class ChunkSink(Protocol):
     def put_chunks(self, ids: Sequence[ChunkId], chunks: Sequence[bytes | memoryview]) -> None:
         """Take many small chunks whose ids are known."""
 
-    def holds(self, content: Content) -> bool:
-        """Say whether all chunks of remembered content are there for certain."""
+    def holds(self, contents: Sequence[Content]) -> bool:
+        """Say whether all chunks of all remembered contents are there for certain."""
 
 
 class StoringSink:
@@ -37,15 +37,16 @@ class StoringSink:
         self.put_chunk = session.put_chunk
         self.put_chunks = session.put_chunks
 
-    def holds(self, content: Content) -> bool:
+    def holds(self, contents: Sequence[Content]) -> bool:
         """See :class:`ChunkSink`: lists are looked up before they are read."""
-        ids = [Address(ref.id) for ref in unpack_refs(content.refs)]
+        ids = [Address(ref.id) for content in contents for ref in unpack_refs(content.refs)]
         if not self._session.has_all(Kind.CHUNK, ids):
             return False
-        if content.level == 0:
-            return True
-        chunks = list(chunks_of(self._repo, content.level, content.refs))
-        return self._session.has_all(Kind.CHUNK, chunks)
+        return all(
+            self._session.has_all(Kind.CHUNK, list(chunks_of(self._repo, c.level, c.refs)))
+            for c in contents
+            if c.level
+        )
 
 
 class HashingSink:
@@ -58,6 +59,6 @@ class HashingSink:
     def put_chunks(self, ids: Sequence[ChunkId], chunks: Sequence[bytes | memoryview]) -> None:
         """See :class:`ChunkSink`."""
 
-    def holds(self, content: Content) -> bool:  # noqa: ARG002
+    def holds(self, contents: Sequence[Content]) -> bool:  # noqa: ARG002
         """See :class:`ChunkSink`: nothing will refer to the chunks."""
         return True
