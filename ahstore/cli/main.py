@@ -42,6 +42,8 @@ SECTIONS = {
         "train": ("ahstore.cli.train:train", "Train a model with the code of a git repository."),
         "evaluate": ("ahstore.cli.evaluate:evaluate", "Evaluate a model's version."),
         "logs": ("ahstore.cli.logs:logs", "Show what a run printed."),
+        "lineage": ("ahstore.cli.lineage:lineage", "Show what a version was made of, and what came of it."),
+        "why": ("ahstore.cli.why:why", "Say where a version comes from, in plain words."),
         "wait": ("ahstore.cli.wait:wait", "Wait until a run has ended."),
         "stop": ("ahstore.cli.stop:stop", "Stop a run."),
     },

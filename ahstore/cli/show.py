@@ -77,7 +77,8 @@ def _run_facts(environment: Mapping[str, Any], outcome: Mapping[str, Any]) -> Fi
         fields["MACHINE"] = clean(f"{environment['cpus']} x {', '.join(machine)}")
     if outcome:
         fields["EXIT_STATUS"] = str(outcome["exit_status"])
-        fields["PEAK_MEMORY"] = exact_size(outcome["peak_memory_bytes"])
+        if outcome["peak_memory_bytes"] is not None:
+            fields["PEAK_MEMORY"] = exact_size(outcome["peak_memory_bytes"])
     return fields
 
 

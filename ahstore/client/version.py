@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ahstore.client.asset import Dataset, Model
     from ahstore.client.ref import Commit
     from ahstore.client.run import Run
+    from ahstore.jobs.lineage import Lineage
     from ahstore.versions.restoring.checkout import DownloadResult
 
 Additions = Sequence[str | os.PathLike[str]] | Mapping[str | os.PathLike[str], str]
@@ -86,6 +87,18 @@ class Version:
         ``located=False`` leaves ``physical_address`` out, and with it the look-up of where bytes lie.
         """
         return describe.objects(self._core.repo, self.head, prefix=prefix, located=located)
+
+    def lineage(self, *, up: bool = True, down: bool = True) -> Lineage:
+        """Return what this version was made of (``up``) and what came of it (``down``).
+
+        A graph of ``nodes`` (versions, code, evaluations) by key and ``edges`` between them;
+        ``to_dict()`` gives it as JSON has it.
+        """
+        return self._core.jobs.lineage(self.asset.record, self.head, up=up, down=down)
+
+    def why(self) -> str:
+        """Return in plain words who made this version, with what code, of what, measured how."""
+        return "\n\n".join(self._core.jobs.why(self.asset.record, self.head))
 
     def list_commit(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Return this commit and its ancestors, newest first, at most ``limit`` of them."""

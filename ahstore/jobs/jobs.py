@@ -6,14 +6,16 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ahstore.errors import AhError
 from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord
-from ahstore.ids import RunId, new_entity_id
+from ahstore.ids import CommitId, RunId, new_entity_id
+from ahstore.jobs.explanation import explain
+from ahstore.jobs.lineage import Lineage, LineageReader
 from ahstore.jobs.logs import METRICS, LogReader, delete_log
 from ahstore.jobs.metrics import Point, parse_points
 from ahstore.jobs.observer import Observer
@@ -196,6 +198,24 @@ class Jobs:
         delete_log(self._storage, record.id)
         if record.supervisor.is_here():
             Workspace(record.workspace).remove()
+
+    def lineage(
+        self, asset: AssetRecord, commit: CommitId, *, up: bool = True, down: bool = True
+    ) -> Lineage:
+        """Return what a version was made of and what came of it.
+
+        Raises:
+            NotFoundError: the commit is not in the store.
+        """
+        return LineageReader(self._hub, self._records).read(asset, commit, up=up, down=down)
+
+    def why(self, asset: AssetRecord, commit: CommitId) -> Sequence[str]:
+        """Return in plain words, a paragraph each, where a version comes from and how it did.
+
+        Raises:
+            NotFoundError: the commit is not in the store.
+        """
+        return explain(self._hub, LineageReader(self._hub, self._records), asset, commit)
 
     def _look(self, run: RunRecord) -> RunRecord:
         return self._observer.look(self._records.get(run.spec.model, run.id))

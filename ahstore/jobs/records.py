@@ -247,6 +247,11 @@ class RunRecords:
         live = [record for record in found if record is not None]
         return sorted(live, key=lambda record: (-record.created, record.id))
 
+    def all(self) -> Iterator[RunRecord]:
+        """Yield the runs of all models, in no order."""
+        for model in self._models():
+            yield from self.list(model)
+
     def change(self, record: RunRecord, edit: Callable[[RunRecord], RunRecord | None]) -> RunRecord:
         """Change a run's record by ``edit(as it is now)``, again when another was faster.
 

@@ -51,14 +51,14 @@ class Ending:
     """How user code ended. ``status`` is the exit status, negative for a signal's number.
 
     ``usage`` is the size in bytes of what it left; ``peak_memory`` the most bytes that its processes
-    had resident together, as sampled, or that the kernel says one of them had, if that is more;
-    ``clean`` is False when a process could not be ended (it hangs in the kernel).
+    had resident together, as sampled, or that the kernel says one of them had, if that is more (None: it was
+    over too soon to be seen); ``clean`` is False when a process could not be ended (it hangs in the kernel).
     """
 
     status: int
     by: EndedBy
     usage: int
-    peak_memory: int = 0
+    peak_memory: int | None = None
     clean: bool = True
 
 
@@ -86,6 +86,7 @@ class UserProcess:
         self._status: int | None = None
         self._pid = 0
         self._peak_memory = 0
+        self._next_sample = 0.0
         self._largest_reaped = 0
 
     def run(self) -> Ending:
@@ -145,6 +146,7 @@ class UserProcess:
             elif not is_open:
                 time.sleep(TICK_SECONDS)
             self._on_tick()
+            self._sample_memory()
             if self._should_stop():
                 return "stop"
             now = time.monotonic()
@@ -156,18 +158,22 @@ class UserProcess:
                 done = time.monotonic()
                 next_usage = done + max(USAGE_SECONDS, USAGE_SHARE * (done - now))
 
-    def _peak(self) -> int:
+    def _peak(self) -> int | None:
         # A child starts out as this process: of less than what that had the kernel says nothing.
         floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
         exact = self._largest_reaped if self._largest_reaped > floor else 0
-        return max(self._peak_memory, exact)
+        return max(self._peak_memory, exact) or None
+
+    def _sample_memory(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_sample:
+            self._peak_memory = max(self._peak_memory, resident_bytes(descendants(os.getpid())))
+            self._next_sample = now + TICK_SECONDS
 
     def _measure(self) -> int:
         device = os.stat(self._folder).st_dev if os.path.isdir(self._folder) else -1
-        pids = descendants(os.getpid())
-        self._peak_memory = max(self._peak_memory, resident_bytes(pids))
         return folder_usage(self._limits.folders, stop_above=self._limits.volume) + unlinked_usage(
-            pids, device
+            descendants(os.getpid()), device
         )
 
     def _outgrown(self, status: int, usage: int) -> bool:
