@@ -44,6 +44,7 @@ SECTIONS = {
         "logs": ("ahstore.cli.logs:logs", "Show what a run printed."),
         "lineage": ("ahstore.cli.lineage:lineage", "Show what a version was made of, and what came of it."),
         "why": ("ahstore.cli.why:why", "Say where a version comes from, in plain words."),
+        "rerun": ("ahstore.cli.rerun:rerun", "Do a training again, and say whether the same came of it."),
         "wait": ("ahstore.cli.wait:wait", "Wait until a run has ended."),
         "stop": ("ahstore.cli.stop:stop", "Stop a run."),
     },

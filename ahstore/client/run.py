@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ class Run:
 
     @property
     def type(self) -> str:
-        """``train`` or ``evaluate``."""
+        """``train``, ``evaluate`` or ``rerun``."""
         return self.record.spec.type
 
     @property
@@ -76,6 +77,21 @@ class Run:
         """
         return self._core.jobs.metrics(self.record, follow=follow)
 
+    def verdict(self) -> dict[str, Any] | None:
+        """Return what a rerun has shown, None for other runs and those that have not succeeded.
+
+        ``verdict`` ("same bytes" or "differs"), ``files`` that differ, the first ``differences``,
+        the ``branch`` with the rerun's files, and what of the ``surroundings`` has changed.
+        """
+        if self.record.spec.type != "rerun" or self.status != "Succeeded":
+            return None
+        from ahstore.jobs.verdict import VERDICT_KEY  # start-up
+
+        assert self.record.evaluation is not None
+        results = self._core.hub.get_evaluation(self.record.evaluation).results
+        verdict: dict[str, Any] = json.loads(results[VERDICT_KEY])
+        return verdict
+
     def stop(self) -> Run:
         """Ask the run to stop, wait some seconds for it, and return it; nothing is committed."""
         if not self.refresh().record.is_over:
@@ -119,6 +135,7 @@ class Run:
             "timeout_seconds": spec.timeout,
             "type": spec.type,
             "user": record.by,
+            "verifies": None if spec.verifies is None else str(spec.verifies),
             "volume_bytes": spec.volume,
             "workspace": record.workspace,
         }

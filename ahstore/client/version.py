@@ -96,6 +96,24 @@ class Version:
         """
         return self._core.jobs.lineage(self.asset.record, self.head, up=up, down=down)
 
+    def rerun(self, *, git_repo: str | None = None) -> Run:
+        """Do the training again that made this version, and return at once; nothing else changes.
+
+        When it has succeeded, ``run.verdict()`` says whether the same bytes came of it, and an
+        evaluation of this version, on the dataset of the training, records it for good.
+
+        Args:
+            git_repo: where the code is now, if it is no longer where the training had it.
+
+        Raises:
+            InvalidInputError: this version was not made by a training.
+            NotFoundError: something that it was made of is not there any more.
+        """
+        model = self.asset.as_model()
+        record = self._core.jobs.rerun(model.record, self.ref, git_repo=git_repo)
+        self._core.notify(f"Rerunning the training of {self.path}")
+        return model.run_of(record)
+
     def why(self) -> str:
         """Return in plain words who made this version, with what code, of what, measured how."""
         return "\n\n".join(self._core.jobs.why(self.asset.record, self.head))

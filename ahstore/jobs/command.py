@@ -29,10 +29,13 @@ def choose_command(
 ) -> tuple[str, ...]:
     """Return the argv of a run of ``kind`` in a folder with the files ``names``.
 
+    A rerun runs what a training does.
+
     Raises:
         InvalidInputError: ``asset-hub.toml`` is no TOML, or its command is malformed.
         NotFoundError: nothing says what to run.
     """
+    kind = "train" if kind == "rerun" else kind
     if CONFIG_NAME in names:
         command = _command_from_config(kind, read(CONFIG_NAME))
         if command:

@@ -21,7 +21,13 @@ from ahstore.jobs.metrics import Point, parse_points
 from ahstore.jobs.observer import Observer
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.spawn import Orders, spawn_supervisor
-from ahstore.jobs.submission import GitArguments, Submission, submit_evaluate, submit_train
+from ahstore.jobs.submission import (
+    GitArguments,
+    Submission,
+    submit_evaluate,
+    submit_rerun,
+    submit_train,
+)
 from ahstore.jobs.workspace import Workspace
 from ahstore.storage.process import ProcessIdentity
 
@@ -113,6 +119,18 @@ class Jobs:
             timeout=timeout,
         )
         return self._start(submission)
+
+    def rerun(self, model: AssetRecord, ref: str, *, git_repo: str | None = None) -> RunRecord:
+        """Do the training again that made a version, and return at once; it goes on by itself.
+
+        What it makes is compared with the version, and the verdict recorded as an evaluation of it
+        (``verdict.py``); no branch moves. ``git_repo`` says where the code is now.
+
+        Raises:
+            InvalidInputError: the version was not made by a training.
+            NotFoundError: the version, or something it was made of, is not there any more.
+        """
+        return self._start(submit_rerun(self._hub, model, ref, git_repo=git_repo))
 
     def list(self, model: AssetRecord) -> list[RunRecord]:
         """Return the runs of a model, newest first."""

@@ -46,6 +46,17 @@ class Origin:
         found = self.document.get("command")
         return [str(part) for part in found] if isinstance(found, list) else []
 
+    def limits(self) -> tuple[int, float | None]:
+        """Return the run's volume in bytes and its time-out in seconds, None for none.
+
+        Raises:
+            InvalidInputError: the document does not say.
+        """
+        volume, timeout = self.document.get("volume_bytes"), self.document.get("timeout_seconds")
+        if not isinstance(volume, int) or not isinstance(timeout, (int, float, type(None))):
+            raise InvalidInputError("the training's metadata does not say its limits")
+        return volume, timeout
+
     def text(self, *keys: str) -> str | None:
         """Return a text of the document at ``keys``, None if it has none there."""
         found: Any = self.document

@@ -18,6 +18,7 @@ from ahstore.jobs.command import program_name
 from ahstore.jobs.metadata import METADATA_NAME, encode_metadata
 from ahstore.jobs.outputs import explain, has_files, read_metrics, read_results
 from ahstore.jobs.records import RunRecord, RunRecords
+from ahstore.jobs.verdict import VERDICT_KEY, judge
 from ahstore.jobs.watch import check_goes_on
 from ahstore.jobs.workspace import Workspace
 from ahstore.versions.adding.commits import MAIN, commit_tree
@@ -59,8 +60,10 @@ class Publication:
         self._hub.get_asset_by_id(self._spec.model)
         if self._spec.type == "train":
             self._commit_outputs()
-        else:
+        elif self._spec.type == "evaluate":
             self._record_results()
+        else:
+            self._record_verdict()
         self._on_phase("committed")
         return self._record
 
@@ -111,6 +114,33 @@ class Publication:
             results,
             self._record.id,
             model_commit=spec.checkpoint.commit,
+            dataset_commit=spec.dataset.commit,
+        )
+        self._hub.create_evaluations(
+            spec.model, [new], guard=lambda ids: self._enter(evaluation=ids[0])
+        )
+
+    def _record_verdict(self) -> None:
+        spec, output = self._spec, self._workspace.output
+        assert spec.verifies is not None
+        if not has_files(output):
+            raise RunFailedError(f"{program_name(self._command)} wrote nothing to AH_OUTPUT_DIR")
+        check_goes_on(self._records.get(spec.model, self._record.id), self._record)
+        try:
+            verdict = judge(self._hub.repo, self._record, output)
+        except InvalidInputError as error:
+            raise RunFailedError(explain(error, output)) from error
+        self._record = self._records.change(
+            self._record,
+            lambda now: replace(now, outcome={**now.outcome, "verdict": verdict.words}),
+        )
+        new = NewEvaluation(
+            spec.verifies.ref,
+            spec.dataset.asset,
+            spec.dataset.ref,
+            {VERDICT_KEY: verdict.to_json()},
+            self._record.id,
+            model_commit=spec.verifies.commit,
             dataset_commit=spec.dataset.commit,
         )
         self._hub.create_evaluations(

@@ -16,8 +16,8 @@ from ahstore.errors import CorruptError, InvalidInputError
 from ahstore.ids import AssetId, CommitId, check_address, parse_entity_id
 from ahstore.names import check_object_path
 
-RunType = Literal["train", "evaluate"]
-RUN_TYPES: tuple[RunType, ...] = ("train", "evaluate")
+RunType = Literal["train", "evaluate", "rerun"]
+RUN_TYPES: tuple[RunType, ...] = ("train", "evaluate", "rerun")
 
 MIN_VOLUME_BYTES = 4096
 MAX_PARAMS_BYTES = 64 << 10
@@ -81,10 +81,11 @@ class CodeVersion:
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """One train or evaluate. ``volume`` is in bytes, ``timeout`` in seconds (None: no limit).
+    """One run. ``volume`` is in bytes, ``timeout`` in seconds (None: no limit).
 
-    ``branch`` is where a training commits, None for an evaluation. ``checkpoint`` is the version
-    that a training continues, or the version that is evaluated.
+    ``branch`` is where a training commits, None for other runs. ``checkpoint`` is the version that
+    a training continues, or the version that is evaluated. ``verifies`` is the version that a rerun
+    is to make again.
     """
 
     type: RunType
@@ -97,6 +98,12 @@ class RunSpec:
     volume: int
     params: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = None
+    verifies: PinnedVersion | None = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether the code is to leave a model: in a training, and in the rerun of one."""
+        return self.type != "evaluate"
 
     def to_value(self) -> dict[str, Value]:
         """Return the form that is stored; parameters are JSON text, so that any number fits."""
@@ -111,6 +118,7 @@ class RunSpec:
             "volume": self.volume,
             "params": params_to_json(self.params),
             "timeout": self.timeout,
+            "verifies": None if self.verifies is None else self.verifies.to_value(),
         }
 
     @staticmethod
@@ -132,7 +140,9 @@ def _decode(value: Any) -> RunSpec:
     params = json.loads(_text(value, "params"))
     if not isinstance(params, dict):
         raise InvalidInputError("params must be a JSON object")
-    checkpoint, timeout = value["checkpoint"], value["timeout"]
+    checkpoint, timeout, verifies = value["checkpoint"], value["timeout"], value["verifies"]
+    if (value["type"] == "rerun") != (verifies is not None):
+        raise InvalidInputError("a rerun, and only a rerun, verifies a version")
     return RunSpec(
         type=value["type"],
         model=AssetId(parse_entity_id(value["model"])),
@@ -144,6 +154,7 @@ def _decode(value: Any) -> RunSpec:
         volume=int(value["volume"]),
         params=params,
         timeout=None if timeout is None else float(timeout),
+        verifies=None if verifies is None else PinnedVersion.from_value(verifies),
     )
 
 

@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ahstore.errors import InvalidInputError, UnsupportedError
@@ -22,6 +22,7 @@ from ahstore.jobs.command import choose_command
 from ahstore.jobs.environment import caller_environment
 from ahstore.jobs.git import Git, check_revision
 from ahstore.jobs.git_source import GitSource, parse_git_source
+from ahstore.jobs.origin import find_origin
 from ahstore.jobs.spec import (
     CodeVersion,
     PinnedVersion,
@@ -115,6 +116,58 @@ def submit_evaluate(
     )
 
 
+def submit_rerun(hub: Hub, model: AssetRecord, ref: str, *, git_repo: str | None) -> Submission:
+    """Return the recorded training of a version, to be done again.
+
+    Args:
+        hub: of the store.
+        model: whose version it is.
+        ref: the version.
+        git_repo: where the code is now, if it is no longer where the training had it.
+
+    Raises:
+        InvalidInputError: it was not made by a training.
+        NotFoundError: the version, the dataset, the checkpoint, the repository or its commit.
+    """
+    _check_can_run(hub)
+    _check_type(model, "model")
+    version = _pin(hub, model, ref, type_="model")
+    origin = find_origin(hub.repo, version.commit, hub.repo.read_commit(version.commit))
+    if origin is None:
+        raise InvalidInputError(
+            f"{version} was not made by a training that can be done again: nothing says how",
+            commit=version.commit.hex(),
+        )
+    for pin in (origin.dataset, origin.checkpoint):
+        if pin is not None:
+            hub.repo.read_commit(pin.commit)
+    arguments = GitArguments(git_repo or origin.code.repo, origin.code.commit, origin.code.subpath)
+    source, code = _find_code("rerun", arguments)
+    volume, timeout = origin.limits()
+    spec = RunSpec(
+        type="rerun",
+        model=model.id,
+        model_path=model.path,
+        branch=None,
+        dataset=origin.dataset,
+        checkpoint=origin.checkpoint,
+        code=replace(code, revision=origin.code.revision),
+        volume=check_volume(volume),
+        params=dict(origin.params),
+        timeout=timeout,
+        verifies=version,
+    )
+    return Submission(spec, source)
+
+
+def _check_can_run(hub: Hub) -> None:
+    if not hub.repo.storage.capabilities.shared_writers:
+        raise UnsupportedError(
+            f"runs need a store that other processes can open; {hub.repo.url} is none"
+        )
+    _check_options(hub)
+
+
 def _submit(
     hub: Hub,
     kind: RunType,
@@ -128,11 +181,7 @@ def _submit(
     params: Mapping[str, Any] | None,
     timeout: float | None,
 ) -> Submission:
-    if not hub.repo.storage.capabilities.shared_writers:
-        raise UnsupportedError(
-            f"runs need a store that other processes can open; {hub.repo.url} is none"
-        )
-    _check_options(hub)
+    _check_can_run(hub)
     _check_type(model, "model")
     size = check_volume(parse_size(volume) if isinstance(volume, str) else volume)
     params_to_json(params or {})

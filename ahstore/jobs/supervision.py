@@ -277,7 +277,7 @@ class Supervision:
         }
         if self._spec.checkpoint is not None:
             variables["AH_CHECKPOINT_DIR"] = workspace.checkpoint
-        if self._spec.type == "train":
+        if self._spec.trains:
             variables["AH_OUTPUT_DIR"] = workspace.output
         else:
             variables["AH_RESULTS_DIR"] = workspace.results
@@ -369,7 +369,9 @@ class _PollingMonitor(Monitor):
 def _describe_made(record: RunRecord) -> str:
     if record.commit is not None:
         return f"committed {record.commit.hex()} to branch {record.spec.branch}"
-    return f"recorded evaluation {record.evaluation}"
+    verdict = record.outcome.get("verdict")
+    said = f": {verdict}" if isinstance(verdict, str) else ""
+    return f"recorded evaluation {record.evaluation}{said}"
 
 
 def _describe_status(status: int) -> str:

@@ -1,0 +1,121 @@
+"""What a rerun has shown: the same bytes, or which files differ and by how much.
+
+The verdict is recorded as the result ``rerun`` of an evaluation of the version, so that it stays with
+the version's commit for good (docs/format/runs.md, "Reruns"). What differs is committed to a branch
+of its own, to be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Literal
+
+from ahstore.jobs.metadata import METADATA_NAME
+from ahstore.jobs.origin import find_origin
+from ahstore.jobs.records import NAME_PREFIX, RunRecord
+from ahstore.objects.file import PATH
+from ahstore.versions.adding.changes import Change
+from ahstore.versions.adding.commits import commit_tree, preview
+from ahstore.versions.repository import Repository
+
+VERDICT_KEY = "rerun"
+BRANCH_PREFIX = "rerun-"
+SHOWN_FILES = 100
+COMPARED_FACTS = ("python", "implementation", "system", "release", "machine", "cpu", "gpus")
+
+Words = Literal["same bytes", "differs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a rerun.
+
+    Attributes:
+        words: the verdict.
+        run: name of the rerun.
+        files: how many files of the version and the rerun are not the same.
+        differences: of those, at most 100: ``path``, ``change`` and what is known of it.
+        branch: where the rerun's files are, None if they are the same.
+        surroundings: what of interpreter, packages and machine is not as it was: name to
+            ``[then, now]``.
+    """
+
+    words: Words
+    run: str
+    files: int = 0
+    differences: list[dict[str, Any]] = field(default_factory=list)
+    branch: str | None = None
+    surroundings: dict[str, list[Any]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value that is recorded."""
+        return {
+            "verdict": self.words,
+            "run": self.run,
+            "files": self.files,
+            "differences": self.differences,
+            "branch": self.branch,
+            "surroundings": self.surroundings,
+        }
+
+
+def judge(repo: Repository, record: RunRecord, output: str) -> Verdict:
+    """Return the verdict on what a rerun left in the folder ``output``.
+
+    Raises:
+        InvalidInputError: the outputs can't be committed.
+    """
+    version = record.spec.verifies
+    assert version is not None
+    tree = repo.files(version.commit)
+    gone = [str(row[PATH]) for row in tree.scan() if row[PATH] != METADATA_NAME]
+    # The colon: everything before it is the local path, colons in it or not.
+    changes = preview(repo, version.commit, add=[f"{output}/*:"], delete=gone)
+    # A file of that name among the outputs is replaced in a training, so it does not count.
+    changes = [change for change in changes if change.path != METADATA_NAME]
+    origin = find_origin(repo, version.commit, repo.read_commit(version.commit))
+    then: dict[str, Any] = dict(origin.document.get("environment", {})) if origin else {}
+    surroundings = dict(_changed(then, record.environment))
+    if not changes:
+        return Verdict("same bytes", record.name, surroundings=surroundings)
+    branch = BRANCH_PREFIX + record.name.removeprefix(NAME_PREFIX)
+    made = commit_tree(
+        repo,
+        record.spec.model,
+        branch,
+        message=f"Rerun of {version} ({record.name})",
+        committer=record.by,
+        add=[f"{output}/*:"],
+        base=version.commit,
+        metadata={"rerun": record.id, "run_name": record.name},
+    )
+    differences = [_described(change) for change in islice(changes, SHOWN_FILES)]
+    return Verdict(
+        "differs",
+        record.name,
+        len(changes),
+        differences,
+        None if made is None else branch,
+        surroundings,
+    )
+
+
+def _described(change: Change) -> dict[str, Any]:
+    found: dict[str, Any] = {"path": change.path, "change": change.kind}
+    if change.old_size != change.size:
+        found |= {"size_bytes": change.size, "old_size_bytes": change.old_size}
+    return found
+
+
+def _changed(then: dict[str, Any], now: Any) -> Iterator[tuple[str, list[Any]]]:
+    """Yield what of the surroundings has changed, packages one by one."""
+    for name in COMPARED_FACTS:
+        if name in then and then[name] != now.get(name):
+            yield name, [then[name], now.get(name)]
+    before = dict(part.partition("==")[::2] for part in str(then.get("packages", "")).split())
+    after: dict[str, Any] = dict(now.get("packages", {}))
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            yield f"package {name}", [before.get(name), after.get(name)]
