@@ -120,7 +120,7 @@ def walk(
     if offset < 0 or (length is not None and length < 0):
         raise InvalidInputError(f"not a range of bytes: {offset}, {length}")
     end = MAX_FILE_BYTES if length is None else offset + length
-    return _walk(_checked_list(level, refs, None), level, 0, offset, end, read_chunk)
+    return _walk(checked_list(level, refs, None), level, 0, offset, end, read_chunk)
 
 
 def all_chunks(level: int, refs: bytes, read_chunk: ReadChunk) -> Iterator[ChunkId]:
@@ -129,14 +129,14 @@ def all_chunks(level: int, refs: bytes, read_chunk: ReadChunk) -> Iterator[Chunk
     Raises:
         CorruptError: as ``walk``.
     """
-    for ref in _checked_list(level, refs, None):
+    for ref in checked_list(level, refs, None):
         yield ref.id
         if level:
             yield from _chunks_below(ref, level - 1, read_chunk)
 
 
 def _chunks_below(ref: ChunkRef, level: int, read_chunk: ReadChunk) -> Iterator[ChunkId]:
-    for below in _checked_list(level, read_chunk(ref.id), ref.length):
+    for below in checked_list(level, read_chunk(ref.id), ref.length):
         yield below.id
         if level:
             yield from _chunks_below(below, level - 1, read_chunk)
@@ -152,13 +152,17 @@ def _walk(
             if level == 0:
                 yield ref, start
             else:
-                below = _checked_list(level - 1, read_chunk(ref.id), ref.length)
+                below = checked_list(level - 1, read_chunk(ref.id), ref.length)
                 yield from _walk(below, level - 1, start, low, high, read_chunk)
         start += ref.length
 
 
-def _checked_list(level: int, data: bytes, length: int | None) -> list[ChunkRef]:
-    """Return the references in ``data``, which cover ``length`` bytes (None: not known)."""
+def checked_list(level: int, data: bytes, length: int | None) -> list[ChunkRef]:
+    """Return the references in ``data``, which cover ``length`` bytes (None: not known).
+
+    Raises:
+        CorruptError: they are malformed, too many, or cover other bytes.
+    """
     if not 0 <= level <= MAX_REF_LEVEL:
         raise CorruptError(f"a chunk list of level {level}")
     if len(data) > MAX_GROUP * REF_BYTES:

@@ -49,7 +49,7 @@ class PackReader:
             )
         except CorruptError as error:
             raise _damaged(address, place, str(error)) from error
-        return _verified(address, place, data, trusted=trusted)
+        return unpack_verified(address, place, data, trusted=trusted)
 
     def read_many(self, wanted: Iterable[Wanted], *, trusted: bool = True) -> Iterator[Found]:
         """Yield each wanted blob, by pack and offset; neighbours come with one request.
@@ -59,8 +59,8 @@ class PackReader:
         Raises:
             MissingError, CorruptError: as ``read``.
         """
-        ordered = sorted(wanted, key=_by_position)
-        for span in _spans(ordered):
+        ordered = sorted(wanted, key=by_position)
+        for span in spans(ordered):
             yield from self._read_span(span, trusted=trusted)
 
     def _read_span(self, span: Sequence[Wanted], *, trusted: bool) -> Iterator[Found]:
@@ -77,7 +77,7 @@ class PackReader:
         for address, place in span:
             at = place.offset - start
             blob = data[at : at + place.stored]
-            yield address, _verified(address, place, blob, trusted=trusted)
+            yield address, unpack_verified(address, place, blob, trusted=trusted)
 
     def read_index(self, family: Family, pack: PackId) -> list[Wanted]:
         """Return address and place of each blob in a pack, sorted.
@@ -141,12 +141,13 @@ def _find_pack(key: str) -> tuple[Family, PackId] | None:
         return None
 
 
-def _by_position(wanted: Wanted) -> tuple[str, str, int]:
+def by_position(wanted: Wanted) -> tuple[str, str, int]:
+    """Return the key that sorts blobs as they lie: by pack and offset."""
     place = wanted[1]
     return place.family, place.pack, place.offset
 
 
-def _spans(ordered: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+def spans(ordered: Sequence[Wanted]) -> Iterator[list[Wanted]]:
     """Group blobs, sorted by position, into ranges worth reading as one."""
     span: list[Wanted] = []
     pack, start, end = "", 0, 0
@@ -170,7 +171,8 @@ def _spans(ordered: Sequence[Wanted]) -> Iterator[list[Wanted]]:
         yield span
 
 
-def _verified(address: Address, place: Place, data: bytes, *, trusted: bool) -> bytes:
+def unpack_verified(address: Address, place: Place, data: bytes, *, trusted: bool) -> bytes:
+    """Return a blob's bytes out of the stored ones; arguments and errors as for ``read``."""
     if len(data) != place.stored or checksum64(data) != place.checksum:
         raise _damaged(address, place, "its checksum does not match")
     if place.codec != RAW:

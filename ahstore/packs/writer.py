@@ -16,7 +16,14 @@ from ahstore.errors import InvalidInputError
 from ahstore.ids import Address, PackId, new_pack_id
 from ahstore.packs import format as layout
 from ahstore.packs.body import BodyWriter
-from ahstore.packs.place import MAX_BLOB_BYTES, Family, Kind, Place, pack_key
+from ahstore.packs.place import (
+    MAX_BLOB_BYTES,
+    Family,
+    Kind,
+    Place,
+    is_possible_blob,
+    pack_key,
+)
 from ahstore.storage.contract import FileWriter, Storage
 
 if TYPE_CHECKING:
@@ -112,6 +119,9 @@ class PackWriter:
         codec = RAW
         if packed is not None:
             codec, data = packed
+        self._add_part(kind, key, data, raw, codec)
+
+    def _add_part(self, kind: Kind, key: bytes, data: bytes, raw: int, codec: int) -> None:
         stored = len(data)
         self._records[key] = layout.RECORD.pack(
             key[:-1], kind, codec, 0, stored, raw, self._offset, checksum64(data)
@@ -122,6 +132,25 @@ class PackWriter:
         self._offset += stored
         if self._parts_bytes >= BUFFER_BYTES:
             self._flush()
+
+    def add_stored(
+        self, kind: Kind, address: Address, data: bytes, *, raw: int, codec: int
+    ) -> None:
+        """Append a blob as another pack has it: ``data`` unpacks by ``codec`` to ``raw`` bytes.
+
+        Who calls has verified that these are the bytes of ``address``. Raises as ``add``.
+        """
+        key = address + _KIND_BYTE[kind]
+        if key in self._records:
+            return
+        possible = is_possible_blob(kind, codec, len(data), raw)
+        if self._closed or not possible or len(key) != layout.KEY_BYTES:
+            self._refuse(raw)
+        try:
+            self._add_part(kind, key, data, raw, codec)
+        except BaseException:
+            self.abort()
+            raise
 
     def _add_large(self, kind: Kind, key: bytes, data: bytes | memoryview, length: int) -> None:
         self._flush()

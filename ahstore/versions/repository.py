@@ -70,10 +70,12 @@ class Repository:
         create: bool = False,
         cache_root: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        cutting: CuttingParameters | None = None,
     ) -> Repository:
         """Open the store at ``url``; ``create`` makes it when nothing is there yet.
 
         ``storage_options`` are for stores in S3 and the like; they may hold credentials.
+        ``cutting`` is how a store that is made cuts files; one that is there stays as it is.
 
         Raises:
             NotFoundError: there is no store, and ``create`` was not asked for.
@@ -83,7 +85,7 @@ class Repository:
             url, create=create, storage_options=storage_options, scratch=cache_root
         )
         try:
-            settings = _read_settings(storage) if not create else _make_settings(storage)
+            settings = _read_settings(storage) if not create else _make_settings(storage, cutting)
             return Repository(storage, settings, cache_root, storage_options=storage_options)
         except BaseException:
             storage.close()
@@ -268,7 +270,7 @@ def _read_settings(storage: Storage) -> dict[str, Any]:
     return dict(settings)
 
 
-def _make_settings(storage: Storage) -> dict[str, Any]:
+def _make_settings(storage: Storage, cutting: CuttingParameters | None) -> dict[str, Any]:
     try:
         return _read_settings(storage)
     except NotFoundError:
@@ -277,7 +279,7 @@ def _make_settings(storage: Storage) -> dict[str, Any]:
         "format": FORMAT,
         "id": str(new_entity_id()),
         "hash": "sha256",
-        "chunking": CuttingParameters().to_value(),
+        "chunking": (cutting or CuttingParameters()).to_value(),
     }
     with suppress(AlreadyThereError):
         storage.create(STORE_KEY, json.dumps(settings, indent=2).encode() + b"\n")

@@ -69,6 +69,10 @@ class WriteSession:
         if not self._unresolved:
             self._lease.end()
 
+    def beat(self) -> None:
+        """Show that the writer lives, for work that puts nothing for long; cheap to call often."""
+        self._lease.beat()
+
     # Blobs.
 
     def put_chunk(self, data: bytes | memoryview) -> ChunkId:
