@@ -1,0 +1,151 @@
+"""Folders and assets that come from another store, with the ids they have there.
+
+Owns giving them their place in the catalogues; their commits, refs and evaluations are brought by
+``transfer``, before an asset gets its name here. Write order: docs/format/hub.md, "Adopt".
+"""
+
+from __future__ import annotations
+
+from ahstore.codec.canonical import Value
+from ahstore.errors import AlreadyExistsError, ConflictError, NotFoundError
+from ahstore.hub.assets import asset_cell, evaluations_cell
+from ahstore.hub.catalogue import Catalogue, Changes, View
+from ahstore.hub.folders import ROOT_CELL, catalogue_cell, folder_cell
+from ahstore.hub.hub import Hub
+from ahstore.hub.payload import make_row, read_row
+from ahstore.hub.records import AssetRecord, FolderRecord, Listing
+from ahstore.ids import AssetId, EntityId, FolderId, new_entity_id
+from ahstore.objects.tree import Row
+from ahstore.storage.cells import NEVER_MADE, Cell, CellState, CellVersion
+from ahstore.versions.repository import Repository
+from ahstore.versions.session import WriteSession
+
+
+def find_home(hub: Hub, folder: FolderRecord) -> FolderRecord | None:
+    """Return the folder that is here what ``folder`` is elsewhere: of its id, else of its name."""
+    try:
+        return hub.get_folder_by_id(folder.id)
+    except NotFoundError:
+        return hub.find_folder(folder.type, folder.name, owner=folder.owner)
+
+
+def adopt_folder(hub: Hub, folder: FolderRecord) -> FolderRecord:
+    """Return the folder that is here what ``folder`` is elsewhere, made if there is none.
+
+    It keeps its id, owner, labels and description; an id that was used here before gives way to a
+    new one, since ids are never used again.
+    """
+    repo = hub.repo
+    for _ in range(2):
+        home = find_home(hub, folder)
+        if home is not None:
+            return home
+        folder_id = _free_id(repo, folder.id)
+        key = folder.path
+        listing = Listing(folder_id, folder.labels, folder.description, folder.created)
+
+        def propose(view: View, session: WriteSession) -> Changes:
+            row = view.find(key)  # noqa: B023  called at once
+            if row is not None and not _is_closed(repo, row):
+                return []  # another made it meanwhile
+            return [(key, make_row(session, key, listing.to_value()))]  # noqa: B023
+
+        cell = folder_cell(folder_id)
+        with repo.session([cell, ROOT_CELL]) as session:
+            session.swap(cell, -1, {"id": str(folder_id), "key": key})
+            Catalogue(repo, ROOT_CELL).change(session, propose)
+    home = find_home(hub, folder)
+    if home is None:
+        raise ConflictError(f"folder {folder.path} was deleted while it was made", id=folder.id)
+    return home
+
+
+def _free_id(repo: Repository, folder: FolderId) -> FolderId:
+    used = any(
+        repo.cells.read(cell) is not NEVER_MADE
+        for cell in (folder_cell(folder), catalogue_cell(folder))
+    )
+    return FolderId(new_entity_id()) if used else folder
+
+
+def _is_closed(repo: Repository, row: Row) -> bool:
+    folder = FolderId(Listing.from_value(read_row(repo, row)).id)
+    return Catalogue(repo, catalogue_cell(folder)).view().closed
+
+
+class AssetAdoption:
+    """Makes an asset of another store one of this store's, under its own id.
+
+    The caller's session names ``cells`` and the cells of the refs; he brings the refs between
+    ``begin`` and ``finish``.
+    """
+
+    def __init__(self, hub: Hub, home: FolderRecord, asset: AssetRecord, name: str) -> None:
+        self._repo = hub.repo
+        self._home = home
+        self._name = name
+        self._listing = Listing(EntityId(asset.id), asset.labels, asset.description, asset.created)
+        self._catalogue = Catalogue(hub.repo, catalogue_cell(home.id))
+        self._id = asset.id
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells that are published to, but for the refs."""
+        return [asset_cell(self._id), evaluations_cell(self._id), self._catalogue.cell]
+
+    def check(self) -> None:
+        """Refuse early what ``finish`` would refuse.
+
+        Raises:
+            AlreadyExistsError: the folder has another asset of this name.
+            NotFoundError: the folder was deleted.
+        """
+        self._row(self._catalogue.view())
+
+    def begin(self, session: WriteSession) -> None:
+        """Say where the asset is to be found by its id."""
+        value: dict[str, Value] = {
+            "folder": str(self._home.id),
+            "id": str(self._id),
+            "name": self._name,
+        }
+
+        def change(current: CellVersion, _: WriteSession) -> dict[str, Value] | None:
+            same = current.state is CellState.LIVE and current.value == value
+            return None if same else value
+
+        session.update(asset_cell(self._id), change)
+
+    def finish(self, session: WriteSession) -> None:
+        """Give the asset its name: the commit point.
+
+        Raises:
+            AlreadyExistsError: the folder has another asset of this name.
+            NotFoundError: the folder was deleted.
+        """
+
+        def propose(view: View, session: WriteSession) -> Changes:
+            if self._row(view) is not None:
+                return []
+            return [(self._name, make_row(session, self._name, self._listing.to_value()))]
+
+        self._catalogue.change(session, propose)
+
+    def _row(self, view: View) -> Row | None:
+        """Return the row of the asset, None if its name is free."""
+        if view.closed:
+            raise NotFoundError(f"folder {self._home.path} was deleted meanwhile", id=self._home.id)
+        row = view.find(self._name)
+        if row is not None and self._id_of(row) != self._id:
+            raise AlreadyExistsError(
+                f"folder {self._home.path} has another {self._home.type} {self._name!r}: "
+                "rename one of the two, or say by which path this one is to go",
+                name=self._name,
+                id=self._id_of(row),
+            )
+        if row is None:
+            row = next((row for row in view.scan() if self._id_of(row) == self._id), None)
+        return row
+
+    def _id_of(self, row: Row) -> AssetId:
+        return AssetId(Listing.from_value(read_row(self._repo, row)).id)
