@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from ahstore.client.asset import Dataset, Model
 from ahstore.client.config import Login, forget_login, load_settings, write_login
@@ -20,12 +20,14 @@ from ahstore.client.folder import Folder
 from ahstore.client.ref import Branch, Commit, Tag
 from ahstore.client.run import Run
 from ahstore.client.store import Resource, Store
+from ahstore.client.transfer import clone, sync
 from ahstore.client.version import Additions, Version
 from ahstore.errors import (
     AhError,
     AlreadyExistsError,
     ConflictError,
     CorruptError,
+    DivergedError,
     InvalidInputError,
     MergeConflictError,
     NotFoundError,
@@ -38,6 +40,8 @@ from ahstore.errors import (
     UnsupportedError,
 )
 from ahstore.hub.paths import DEFAULT_REF
+from ahstore.transfer.exporting import ExportResult
+from ahstore.transfer.results import TransferResult
 from ahstore.versions.history.merge import Strategy
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.restoring.checkout import DownloadResult
@@ -46,9 +50,10 @@ __all__ = [  # noqa: RUF022  the calls first, then classes, then errors
     "open", "login", "logout",
     "create_folder", "get_folder", "list_folder", "get_asset",
     "create", "get", "list", "update", "delete", "commit", "download", "merge", "reset",
-    "delete_evaluation",
+    "delete_evaluation", "export", "import_bundle", "sync", "clone",
     "Store", "Folder", "Model", "Dataset", "Branch", "Tag", "Commit", "Run", "Monitor",
-    "AhError", "AlreadyExistsError", "ConflictError", "CorruptError", "InvalidInputError",
+    "AhError", "AlreadyExistsError", "ConflictError", "CorruptError", "DivergedError",
+    "InvalidInputError",
     "MergeConflictError", "NotFoundError", "ObjectNotFoundError", "OutcomeUnknownError",
     "RunFailedError", "SourceChangedError", "StorageError", "StorageFullError",
     "UnsupportedError",
@@ -257,3 +262,30 @@ def reset(path: str, ref: str | None = None, *, expect: str | Commit | None = No
 def delete_evaluation(evaluation_id: str) -> None:
     """Delete an evaluation; see `Store.delete_evaluation`."""
     default_store().delete_evaluation(evaluation_id)
+
+
+def export(
+    paths: str | Sequence[str],
+    file: str | os.PathLike[str] | IO[bytes],
+    *,
+    since: Sequence[str] = (),
+    branch: str | None = None,
+    monitor: Monitor = SILENT,
+) -> ExportResult:
+    """Write assets with their history into one file; see `Store.export`."""
+    return default_store().export(paths, file, since=since, branch=branch, monitor=monitor)
+
+
+def import_bundle(
+    file: str | os.PathLike[str] | IO[bytes],
+    *,
+    as_path: str | None = None,
+    force: bool = False,
+    prune: bool = False,
+    dry_run: bool = False,
+    monitor: Monitor = SILENT,
+) -> TransferResult:
+    """Bring what is in a bundle into the store; see `Store.import_bundle`."""
+    return default_store().import_bundle(
+        file, as_path=as_path, force=force, prune=prune, dry_run=dry_run, monitor=monitor
+    )

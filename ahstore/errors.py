@@ -7,6 +7,7 @@ All derive from `AhError` and from the built-in that fits. Each class has a mach
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class AhError(Exception):
@@ -67,6 +68,20 @@ class MergeConflictError(ConflictError):
     def __init__(self, message: str, *, paths: Sequence[str]) -> None:
         super().__init__(message, paths=list(paths))
         self.paths = list(paths)
+
+
+class DivergedError(ConflictError):
+    """Branches have commits of their own on both sides, or tags differ: these were left alone.
+
+    Everything else has moved; ``result`` tells, ``refs`` lists what was refused. Merge, or force.
+    """
+
+    code = "diverged"
+
+    def __init__(self, message: str, *, refs: Sequence[str], result: Any) -> None:
+        super().__init__(message, refs=list(refs))
+        self.refs = list(refs)
+        self.result = result
 
 
 class LeaseLostError(ConflictError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from ahstore.client import describe
 from ahstore.client.asset import Dataset, Model, make_asset
@@ -31,6 +31,8 @@ from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
 
 if TYPE_CHECKING:
+    from ahstore.transfer.exporting import ExportResult
+    from ahstore.transfer.results import TransferResult
     from ahstore.versions.restoring.checkout import DownloadResult
 
 Resource = Literal["branch", "tag", "commit", "object", "workflow", "evaluation"]
@@ -391,6 +393,90 @@ class Store:
             NotFoundError: there is none.
         """
         return Run(self.core, self.core.jobs.get(name))
+
+    # Bundles.
+
+    def export(
+        self,
+        paths: str | Sequence[str],
+        file: str | os.PathLike[str] | IO[bytes],
+        *,
+        since: Sequence[str] = (),
+        branch: str | None = None,
+        monitor: Monitor = SILENT,
+    ) -> ExportResult:
+        """Write assets with their history into one file, a bundle.
+
+        Args:
+            paths: assets or versions of them, or folders.
+            file: where; a path appears when the bundle is whole. Or a binary stream.
+            since: references whose history is left out; who imports must have it.
+            branch: the branch that is to hold a version given by its commit id.
+            monitor: told of progress.
+
+        Raises:
+            NotFoundError: there is no such thing.
+            StorageError: the file can't be written.
+        """
+        from ahstore.transfer.bundle_writer import new_file  # start-up
+        from ahstore.transfer.exporting import export
+
+        names = [paths] if isinstance(paths, str) else list(paths)
+        hub = self.core.hub
+        if not isinstance(file, str | os.PathLike):
+            return export(hub, names, file, "-", since=since, branch=branch, monitor=monitor)
+        path = os.fspath(file)
+        with new_file(path) as stream:
+            done = export(hub, names, stream, path, since=since, branch=branch, monitor=monitor)
+        self.core.notify(f"Exported {', '.join(names)} to {path}")
+        return done
+
+    def import_bundle(
+        self,
+        file: str | os.PathLike[str] | IO[bytes],
+        *,
+        as_path: str | None = None,
+        force: bool = False,
+        prune: bool = False,
+        dry_run: bool = False,
+        monitor: Monitor = SILENT,
+    ) -> TransferResult:
+        """Bring what is in a bundle into this store.
+
+        Args:
+            file: a path, or a binary stream, which goes to a temporary file first.
+            as_path: where the asset goes if it is not here yet; None: where it was.
+            force: branches become what they are in the bundle.
+            prune: branches and tags that the bundle's assets have not are deleted.
+            dry_run: read and check everything, write nothing.
+            monitor: told of progress.
+
+        Raises:
+            CorruptError: the bundle is damaged or malformed; nothing was written, or can be seen.
+            NotFoundError: it builds on commits that are not here.
+            AlreadyExistsError: another asset has the name of one that is new here.
+            DivergedError: branches have commits of their own on both sides, or tags differ; all
+                else is imported.
+        """
+        from ahstore.transfer.bundle_file import BundleFile  # start-up
+        from ahstore.transfer.importing import import_bundle
+        from ahstore.transfer.sync import SyncOptions
+
+        options = SyncOptions(
+            force=force,
+            prune=prune,
+            as_path=None if as_path is None else parse(as_path, need="asset"),
+            dry_run=dry_run,
+            monitor=monitor,
+        )
+        if isinstance(file, str | os.PathLike):
+            bundle = BundleFile.open(os.fspath(file), monitor=monitor)
+        else:
+            bundle = BundleFile.from_stream(file, monitor=monitor)
+        with bundle:
+            result = import_bundle(self.core.hub, bundle, options)
+        result.raise_refused()
+        return result
 
     # Paths of one kind, for those who know what they need.
 

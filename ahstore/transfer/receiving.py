@@ -1,0 +1,259 @@
+"""One asset into a store: what is missing is copied, then refs, evaluations and its name appear.
+
+Everything is done under one writer's session. Write order: docs/format/write-order.md, "Receiving
+an asset". A run that dies leaves packs that the next one finds and uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ahstore.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from ahstore.hub.adopting import AssetAdoption, adopt_folder, find_home
+from ahstore.hub.assets import evaluations_cell
+from ahstore.hub.hub import Hub
+from ahstore.hub.paths import HubPath
+from ahstore.hub.records import FolderRecord
+from ahstore.ids import CommitId, FolderId, new_entity_id
+from ahstore.transfer.contents import Moved, Traffic, move
+from ahstore.transfer.evaluations import evaluated, unite
+from ahstore.transfer.history import complete_at, descends, finder
+from ahstore.transfer.offers import AssetOffer, RefOffer
+from ahstore.transfer.refs import MOVING, RefResult, decide, prune, publish_ref
+from ahstore.transfer.results import AssetResult
+from ahstore.transfer.sinks import CheckSink, Sink, StoreSink
+from ahstore.transfer.source import find_record
+from ahstore.versions.history.closure import check_complete
+from ahstore.versions.monitor import SILENT, Monitor
+from ahstore.versions.refs import Ref, Refs, ref_cell
+from ahstore.versions.repository import Repository
+from ahstore.versions.session import WriteSession
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How an asset is received.
+
+    Attributes:
+        force: branches become what they are at the source, whatever they are here.
+        prune: branches and tags that the source has not are deleted.
+        as_path: folder and name for an asset that is not here yet; None: those at the source.
+        required: commits that the source builds on without having them.
+        beats: called often, to show that the work goes on.
+        monitor: told of bytes.
+    """
+
+    force: bool = False
+    prune: bool = False
+    as_path: HubPath | None = None
+    required: tuple[CommitId, ...] = ()
+    beats: Sequence[Callable[[], None]] = field(default=())
+    monitor: Monitor = SILENT
+
+
+def receive(hub: Hub, source: Repository, offer: AssetOffer, terms: Terms) -> AssetResult:
+    """Bring an asset of ``source`` up to date here, or make it.
+
+    Raises:
+        AlreadyExistsError: another asset has its name, or it is here under another path than asked.
+        CorruptError: the source's content is damaged or malformed; nothing of it can be seen here.
+        NotFoundError: the source lacks something, or this store what the source builds on.
+    """
+    return _Receiver(hub, source, offer, terms).run()
+
+
+def preview(hub: Hub, source: Repository, offer: AssetOffer, terms: Terms) -> AssetResult:
+    """Return what ``receive`` would do, having read and checked all it would copy.
+
+    Raises as ``receive`` does. Nothing is written.
+    """
+    return _Receiver(hub, source, offer, terms).preview()
+
+
+class _Receiver:
+    def __init__(self, hub: Hub, source: Repository, offer: AssetOffer, terms: Terms) -> None:
+        self._hub = hub
+        self._repo = hub.repo
+        self._source = source
+        self._offer = offer
+        self._terms = terms
+        self._asset = offer.record.id
+        self._known = find_record(hub, offer.record)
+        here = Refs(self._repo).list(self._asset)
+        self._here = here if self._known else []
+        # Refs of an asset that is not here are what a killed transfer or deletion left.
+        self._remains = {} if self._known else {ref.name: ref.number for ref in here}
+        self._complete = complete_at(self._repo, [ref.commit for ref in self._here])
+        self._evaluated = evaluated(source, offer.evaluations, self._repo, offer.record)
+        self._planned = self._plan()
+        self._moving = [ref for ref, result in self._planned if result.action in MOVING]
+
+    def run(self) -> AssetResult:
+        adoption = self._adoption(adopt_folder(self._hub, self._wanted_home()))
+        if adoption is None and not self._moving and not self._evaluated:
+            return self._result([result for _, result in self._planned], _NOTHING, 0)
+        cells = [ref_cell(self._asset, ref.name) for ref in self._moving]
+        cells += adoption.cells if adoption else [evaluations_cell(self._asset)]
+        with self._repo.session(cells) as session:
+            moved = self._move(session)
+            if adoption is not None:
+                adoption.begin(session)
+            refs = [self._settle(session, ref, result) for ref, result in self._planned]
+            added = self._unite(session, moved)
+            if adoption is not None:
+                adoption.finish(session)
+        return self._result(refs, moved, added)
+
+    def preview(self) -> AssetResult:
+        home = find_home(self._hub, self._wanted_home())
+        if home is not None:
+            self._adoption(home)
+        sink = CheckSink(self._repo)
+        sink.beats.extend(self._terms.beats)
+        for commit in self._terms.required:
+            if commit not in self._complete:
+                self._repo.read_commit(commit)
+                self._complete.add(commit)
+        moved = self._copy(sink)
+        refs = [result for _, result in self._planned]
+        added = sum(1 for commit in self._evaluated if self._may_have(moved, commit))
+        return self._result(refs, moved, added, dry=True)
+
+    # What is to be done.
+
+    def _wanted_home(self) -> FolderRecord:
+        """Return the folder as it is to be called here."""
+        folder, path = self._offer.folder, self._terms.as_path
+        if self._known is not None:
+            return self._hub.get_folder_by_id(self._known.folder)
+        if path is None:
+            return folder
+        if path.type != folder.type:
+            raise InvalidInputError(
+                f"{self._offer.record.path} is a {folder.type}, not a {path.type}"
+            )
+        owner = path.owner or self._hub.user
+        named = self._hub.find_folder(path.type, path.folder, owner=owner)
+        fresh = FolderId(new_entity_id())
+        return named or replace(
+            folder, id=fresh, owner=owner, name=path.folder, labels=(), description=""
+        )
+
+    def _adoption(self, home: FolderRecord) -> AssetAdoption | None:
+        """Return how the asset becomes one of this store, None if it is one."""
+        path = self._terms.as_path
+        record = self._offer.record
+        if self._known is not None:
+            if path is not None and (path.folder, path.asset) != (
+                self._known.folder_name,
+                self._known.name,
+            ):
+                raise AlreadyExistsError(
+                    f"{record.type} {record.name!r} is here already, as {self._known.path}",
+                    id=self._asset,
+                )
+            return None
+        name = path.asset if path is not None and path.asset else record.name
+        adoption = AssetAdoption(self._hub, home, record, name)
+        adoption.check()
+        return adoption
+
+    def _plan(self) -> list[tuple[RefOffer, RefResult]]:
+        here = {ref.name: ref for ref in self._here}
+        return [(ref, self._decide(here.get(ref.name), ref)) for ref in self._offer.refs]
+
+    def _decide(self, current: Ref | None, offer: RefOffer) -> RefResult:
+        return decide(current, offer, force=self._terms.force, descends=self._descends)
+
+    def _descends(self, new: CommitId, old: CommitId) -> bool:
+        """Before anything is copied: what is offered is there, what is live is here."""
+        from_there = any(ref.commit == new for ref in self._offer.refs)
+        places = (self._source, self._repo) if from_there else (self._repo,)
+        return descends(new, old, finder(*places))
+
+    # Doing it.
+
+    def _move(self, session: WriteSession) -> Moved:
+        for commit in self._terms.required:
+            if commit not in self._complete:
+                _require(self._repo, commit, session)
+                self._complete.add(commit)
+        sink = StoreSink(self._repo, session)
+        sink.beats.extend(self._terms.beats)
+        try:
+            return self._copy(sink)
+        finally:
+            sink.packer.close()
+
+    def _copy(self, sink: Sink) -> Moved:
+        tips = {ref.commit for ref in self._moving}
+        if self._offer.whole:
+            # Results are worth little without the model: it moves too, if it is still there.
+            find = finder(self._source)
+            tips.update(c for c in self._evaluated if c not in self._complete and find(c))
+        return move(
+            self._source,
+            sink,
+            sorted(tips),
+            self._complete,
+            near=self._repo,
+            monitor=self._terms.monitor,
+        )
+
+    def _settle(self, session: WriteSession, offer: RefOffer, planned: RefResult) -> RefResult:
+        if planned.action not in MOVING:
+            return planned
+        return publish_ref(
+            self._repo,
+            session,
+            self._asset,
+            offer,
+            by=self._hub.user,
+            force=self._terms.force,
+            descends=lambda new, old: descends(new, old, finder(self._repo)),
+            remains=self._remains.get(offer.name),
+        )
+
+    def _unite(self, session: WriteSession, moved: Moved) -> int:
+        return unite(
+            self._source,
+            self._offer.evaluations,
+            self._repo,
+            session,
+            self._offer.record,
+            may_have=lambda commit: self._may_have(moved, commit),
+        )
+
+    def _may_have(self, moved: Moved, commit: CommitId) -> bool:
+        return commit in moved.commits or commit in self._complete
+
+    def _result(
+        self, refs: list[RefResult], moved: Moved, added: int, *, dry: bool = False
+    ) -> AssetResult:
+        if self._terms.prune and self._offer.whole and not dry:
+            refs = refs + prune(
+                self._repo, self._asset, self._here, [ref.name for ref in self._offer.refs]
+            )
+        known = self._known or (None if dry else find_record(self._hub, self._offer.record))
+        return AssetResult(
+            id=self._asset,
+            path=(known or self._offer.record).path,
+            created=self._known is None,
+            refs=tuple(refs),
+            evaluations=added,
+            traffic=moved.traffic,
+        )
+
+
+_NOTHING = Moved(Traffic(), frozenset())
+
+
+def _require(repo: Repository, commit: CommitId, session: WriteSession) -> None:
+    try:
+        check_complete(repo, commit, session)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"this builds on commit {commit.hex()}, which is not here: bring what holds it first",
+            commit=commit.hex(),
+        ) from error
