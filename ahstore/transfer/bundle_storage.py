@@ -77,6 +77,10 @@ class _PacksOnly(Storage):
         """Refuse: a bundle holds packs only."""
         _refuse(key)
 
+    def hollow(self, key: str, data: bytes) -> None:  # noqa: ARG002
+        """Refuse: a bundle has no cells."""
+        _refuse(key)
+
     def delete(self, key: str) -> None:
         """Refuse: a bundle does not change."""
         _refuse(key)
