@@ -206,13 +206,15 @@ def _append(
 
 
 def _take_at_once(cells: Cells, record: LeaseRecord) -> LeaseRecord | None:
-    """Create version 0; None if no answer came, then another id has to be used.
+    """Create version 0; None if no clear answer came, then another id has to be used.
 
     To send the same again could raise a lease from the dead: the first sending may land after the
     lease was taken, revoked, fenced and removed.
     """
     try:
         return _append(cells, record, expected=-1, settle=False)
+    except CellConflictError:
+        return None  # a new random id can't be taken: the server says so all the same
     except OutcomeUnknownError:
         given_up = replace(record, status=LeaseStatus.ENDED)
         with contextlib.suppress(StorageError, OutcomeUnknownError, CellConflictError):

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import secrets
 from pathlib import Path
 
 import pytest
-from aiobotocore.session import AioSession
 
 from ahstore.storage.contract import Storage
 from ahstore.storage.open import open_storage
 from ahstore.testing.s3_servers import S3Server, plain_client
 from ahstore.testing.storage_suite import StorageSuite
-
-
-@functools.cache
-def session() -> AioSession:
-    """One for all tests: to make one takes longer than most of them."""
-    return AioSession()
+from tests.storage.s3_session import shared_session
 
 
 class TestS3Storage(StorageSuite):
@@ -38,7 +31,7 @@ class TestS3Storage(StorageSuite):
         return open_storage(
             self.server.url(self.prefix),
             create=True,
-            storage_options={"session": session()},
+            storage_options={"session": shared_session()},
             scratch=self.scratch,
         )
 

@@ -26,6 +26,7 @@ from ahstore.storage.paths import version_name
 from ahstore.storage.s3 import writer as s3_writer
 from ahstore.testing.fault_proxy import Fault, FaultProxy, Request, Script
 from ahstore.testing.s3_servers import S3Server
+from tests.storage.s3_session import shared_session
 
 CELL = Cell("ref", ("One", "main"))
 PACK = "packs/data/ab/" + "ab" * 16
@@ -41,10 +42,16 @@ def proxy(s3_environment: S3Server) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def storage(proxy: FaultProxy, s3_environment: S3Server, tmp_path: Path) -> Iterator[Storage]:
+def storage(
+    proxy: FaultProxy,
+    s3_environment: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Storage]:
     prefix = f"faults/{tmp_path.name}-{time.time_ns()}"
     url = f"s3://{s3_environment.bucket}/{prefix}?endpoint_url={proxy.endpoint}&writers=many"
-    with open_storage(url, scratch=str(tmp_path)) as storage:
+    with open_storage(url, storage_options={"session": shared_session()}) as storage:
+        monkeypatch.setattr(storage, "_fit", True)
         storage.replace("hints/warm", b"")
         proxy.clear()
         yield storage
@@ -150,7 +157,7 @@ def test_a_lie_that_the_number_is_taken(storage: Storage, proxy: FaultProxy) -> 
     assert Cells(storage).read(CELL).number == -1
 
 
-@pytest.mark.parametrize("fault", [*LOST, Fault.LATE])
+@pytest.mark.parametrize("fault", [*LOST, Fault.LATE, Fault.TAKEN])
 def test_a_lease_is_taken_and_held(storage: Storage, proxy: FaultProxy, fault: Fault) -> None:
     # A version 0 sent twice could raise a lease from the dead.
     script = strike(proxy, fault)
@@ -167,7 +174,7 @@ def test_a_lease_is_taken_and_held(storage: Storage, proxy: FaultProxy, fault: F
 # other files
 
 
-@pytest.mark.parametrize("fault", [*LOST, Fault.LATE, *NOT_DONE])
+@pytest.mark.parametrize("fault", [*LOST, Fault.LATE, Fault.TAKEN, *NOT_DONE])
 def test_other_files_are_settled_here(storage: Storage, proxy: FaultProxy, fault: Fault) -> None:
     # A pack whose answer is lost must not fail a commit, nor pass for another's.
     strike(proxy, fault, fault)

@@ -117,6 +117,8 @@ class S3Address:
             "read_timeout": READ_SECONDS,
             "max_pool_connections": CONNECTIONS,
             "tcp_keepalive": True,
+            # All that is read is verified above; some servers give a range the whole's checksum.
+            "response_checksum_validation": "when_required",
             **given.pop("config_kwargs", {}),
             # What was sent twice in silence can't be told from what was sent once: see retry.py.
             "retries": {"total_max_attempts": 1, "mode": "standard"},

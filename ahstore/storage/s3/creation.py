@@ -13,6 +13,8 @@ from ahstore.storage.contract import AlreadyThereError, UnsettledError
 from ahstore.storage.s3.client import RequestError, S3Client
 from ahstore.storage.s3.failures import Outcome
 
+_TRIES = 4
+
 
 def create_once(client: S3Client, key: str, data: bytes) -> None:
     """Create a file; a lost answer is not looked into.
@@ -45,23 +47,37 @@ def create_settled(client: S3Client, key: str, data: bytes, *, conditional: bool
     try:
         if not conditional and _find(client, key) is not None:
             raise AlreadyThereError(key)
-        client.call("put_object", key, body=data, **condition)
+        for _ in range(_TRIES):
+            if _send(client, key, data, condition):
+                return
     except RequestError as failed:
-        if failed.outcome is Outcome.TAKEN and _is_ours(client, key, data):
-            return
-        if failed.outcome is Outcome.TAKEN:
-            raise AlreadyThereError(key) from failed.error
         error = client.failure(failed, key)
         if failed.doubtful or failed.outcome is Outcome.LOST:
             raise UnsettledError(error.message, key=key) from failed.error
         raise error from failed.error
+    raise UnsettledError(f"{client.address.place}{key}: taken, but not there", key=key)
 
 
-def _is_ours(client: S3Client, key: str, data: bytes) -> bool:
+def _send(client: S3Client, key: str, data: bytes, condition: dict[str, Any]) -> bool:
+    """Send a file; False if it is said to be there, and is not."""
+    try:
+        client.call("put_object", key, body=data, **condition)
+    except RequestError as failed:
+        if failed.outcome is not Outcome.TAKEN:
+            raise
+        ours = _find_ours(client, key, data)
+        if ours is False:
+            raise AlreadyThereError(key) from failed.error
+        return bool(ours)
+    return True
+
+
+def _find_ours(client: S3Client, key: str, data: bytes) -> bool | None:
+    """Tell whether what is there has these bytes; None: nothing is there."""
     try:
         size = _find(client, key)
         if size != len(data):
-            return False
+            return None if size is None else False
         return bool(client.call("get_object", key, read=True)["Body"] == data)
     except RequestError as failed:
         error = client.failure(failed, key)
