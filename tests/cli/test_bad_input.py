@@ -82,7 +82,7 @@ USAGE = [
     "completion tcsh",
 ]
 FAILED = [
-    "--store s3://bucket/prefix ls",
+    "--store s3://bucket/prefix?secret=x ls",
     "--store http://example.org ls",
     "--store nowhere ls",
     "ls model/nope",
