@@ -79,10 +79,10 @@ USAGE = [
     f"train img/net -b x {RUN} -i --output=x",
     f"train img/net -b x {RUN} -s ../x",
     f"evaluate dataset/img/digits:main {RUN}",
+    "--store s3://bucket/prefix?secret=x ls",
     "completion tcsh",
 ]
 FAILED = [
-    "--store s3://bucket/prefix?secret=x ls",
     "--store http://example.org ls",
     "--store nowhere ls",
     "ls model/nope",
