@@ -26,8 +26,8 @@ def open_storage(
 ) -> Storage:
     """Return the storage at ``url``.
 
-    That is ``file:///folder``, a plain path, ``memory://name``, or
-    ``s3://bucket/prefix``.
+    That is ``file:///folder``, a plain path, ``memory://name``,
+    ``s3://bucket/prefix``, or what else fsspec knows.
 
     Args:
         url: where; a plain path may be relative to the working directory.
@@ -53,16 +53,14 @@ def open_storage(
     kind = scheme.group(1).lower()
     if kind in ("s3", "s3a"):
         return _open_s3(url, storage_options, scratch)
+    if kind not in ("file", "memory"):
+        from ahstore.storage.foreign import ForeignStorage  # start-up: brings in fsspec
+
+        return ForeignStorage.open(url, kind, storage_options)
     _no_options(storage_options)
     if kind == "file":
         return LocalStorage(_path_of(url), create=create)
-    if kind == "memory":
-        return MemoryStorage.shared(_memory_name(url), create=create)
-    raise UnsupportedError(
-        f"a store at {kind}:// is not supported: use file:///FOLDER, a path, s3://BUCKET/PREFIX, "
-        "or memory://NAME",
-        scheme=kind,
-    )
+    return MemoryStorage.shared(_memory_name(url), create=create)
 
 
 def _no_options(storage_options: Mapping[str, Any] | None) -> None:

@@ -119,9 +119,14 @@ def check_key(key: str) -> str:
     Raises:
         InvalidInputError: it is not.
     """
-    if not _KEY.match(key) or len(key) > MAX_KEY_BYTES:
+    if not is_key(key):
         raise InvalidInputError(f"not a key of a store: {key[:200]!r}", key=key)
     return key
+
+
+def is_key(name: str) -> bool:
+    """Tell whether a file of this name is one that a store may hold."""
+    return _KEY.match(name) is not None and len(name) <= MAX_KEY_BYTES
 
 
 def check_folder(prefix: str) -> str:

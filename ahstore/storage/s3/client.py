@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 from s3fs import S3FileSystem
 
 from ahstore.errors import AhError
+from ahstore.storage.redaction import REDACTION
 from ahstore.storage.s3.address import S3Address
 from ahstore.storage.s3.clock import ServerClock
 from ahstore.storage.s3.failures import Outcome, is_request_error, outcome_of, typed_error
-from ahstore.storage.s3.redaction import REDACTION
 
 Result = TypeVar("Result")
 Answer = dict[str, Any]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from ahstore.storage.paths import VERSION_DIGITS
+from ahstore.storage.paths import VERSION_DIGITS, is_key
 from ahstore.storage.s3.client import Answer, RequestError, S3Client
 
 PAGE_KEYS = 1000
@@ -30,7 +30,7 @@ def list_keys(client: S3Client, prefix: str, *, after: str, limit: int | None) -
     exact = start == after
     first_page = min(limit or PAGE_KEYS, PAGE_KEYS) if exact else PAGE_KEYS
     found = _list_pages(client, prefix, start, first_page)
-    ordered = _in_order(prefix, (key for key in found if _is_key(key)))
+    ordered = _in_order(prefix, (key for key in found if is_key(key)))
     return islice((key for key in ordered if key > after), limit)
 
 
@@ -111,16 +111,6 @@ def is_version(name: str) -> bool:
     return _VERSION.match(name) is not None
 
 
-def _is_key(key: str) -> bool:
-    """Tell whether it is a file of a store, not what another tool left there."""
-    if key == "store.json":
-        return True
-    top, *parts = key.split("/")
-    if top not in _TOP or not parts or not all(map(_PART.match, parts)):
-        return False
-    return top != "cells" or is_version(parts[-1])
-
-
 def _safe_start(prefix: str, after: str) -> str:
     """Return a key to start after, from which on nothing is missed in either order.
 
@@ -138,7 +128,7 @@ def _safe_start(prefix: str, after: str) -> str:
         if cut is not None:
             return base + part[: cut - 1]
         base += part + "/"
-    return after if _is_key(after) else base[: -len(part) - 1] + part[:-1]
+    return after if is_key(after) else base[: -len(part) - 1] + part[:-1]
 
 
 def _in_order(prefix: str, keys: Iterable[str]) -> Iterator[str]:

@@ -9,7 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-_LIBRARIES = ("botocore", "aiobotocore", "s3fs", "fsspec", "aiohttp", "asyncio", "urllib3")
+_LIBRARIES = frozenset(
+    (
+        *("botocore", "aiobotocore", "s3fs", "fsspec", "aiohttp", "asyncio", "urllib3"),
+        *("gcsfs", "google", "adlfs", "azure", "paramiko", "sshfs", "smbprotocol", "ocifs"),
+    )
+)
 _SHORTEST = 6
 _HIDDEN = "***"
 
