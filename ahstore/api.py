@@ -42,6 +42,9 @@ from ahstore.errors import (
 from ahstore.hub.paths import DEFAULT_REF
 from ahstore.transfer.exporting import ExportResult
 from ahstore.transfer.results import TransferResult
+from ahstore.upkeep.damage import FsckReport
+from ahstore.upkeep.policy import DEFAULT
+from ahstore.upkeep.report import GcReport
 from ahstore.versions.history.merge import Strategy
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.restoring.checkout import DownloadResult
@@ -50,8 +53,9 @@ __all__ = [  # noqa: RUF022  the calls first, then classes, then errors
     "open", "login", "logout",
     "create_folder", "get_folder", "list_folder", "get_asset",
     "create", "get", "list", "update", "delete", "commit", "download", "merge", "reset",
-    "delete_evaluation", "export", "import_bundle", "sync", "clone",
+    "delete_evaluation", "export", "import_bundle", "sync", "clone", "gc", "fsck",
     "Store", "Folder", "Model", "Dataset", "Branch", "Tag", "Commit", "Run", "Monitor",
+    "GcReport", "FsckReport",
     "AhError", "AlreadyExistsError", "ConflictError", "CorruptError", "DivergedError",
     "InvalidInputError",
     "MergeConflictError", "NotFoundError", "ObjectNotFoundError", "OutcomeUnknownError",
@@ -289,3 +293,28 @@ def import_bundle(
     return default_store().import_bundle(
         file, as_path=as_path, force=force, prune=prune, dry_run=dry_run, monitor=monitor
     )
+
+
+def gc(
+    *,
+    dry_run: bool = False,
+    now: bool = False,
+    retention: float = DEFAULT.retention,
+    keep_last: int = DEFAULT.keep_last,
+    monitor: Monitor = SILENT,
+) -> GcReport:
+    """Delete what nothing needs any more; see `Store.gc`."""
+    return default_store().gc(
+        dry_run=dry_run, now=now, retention=retention, keep_last=keep_last, monitor=monitor
+    )
+
+
+def fsck(
+    *,
+    read_data: bool | str = False,
+    repair: bool = False,
+    source: str | None = None,
+    monitor: Monitor = SILENT,
+) -> FsckReport:
+    """Check that everything is there and whole; see `Store.fsck`."""
+    return default_store().fsck(read_data=read_data, repair=repair, source=source, monitor=monitor)

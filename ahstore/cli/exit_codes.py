@@ -8,6 +8,7 @@ status  meaning
 2       wrong usage: an option, a path, a name or a size is malformed
 3       conflict: someone else changed what this builds on; look and try again
 4       outcome unknown: the change may or may not have been made; look
+5       fsck: something is damaged or missing, and was not repaired
 70      a bug in ahstore; AH_TRACEBACK=1 shows where
 130     interrupted by Ctrl-C
 141     whoever read the output went away (as with ``| head``)
@@ -23,6 +24,7 @@ FAILED = 1
 USAGE = 2
 CONFLICT = 3
 UNKNOWN = 4
+DAMAGED = 5
 BUG = 70
 INTERRUPTED = 130
 READER_GONE = 141

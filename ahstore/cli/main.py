@@ -57,6 +57,8 @@ SECTIONS = {
         "sync": ("ahstore.cli.sync:sync", "Bring what is new in one store to another."),
         "clone": ("ahstore.cli.clone:clone", "Make a store with all that another holds."),
         "info": ("ahstore.cli.info:info", "Show the store in force and what it holds."),
+        "gc": ("ahstore.cli.gc:gc", "Give back the space of what nothing needs any more."),
+        "fsck": ("ahstore.cli.fsck:fsck", "Check that everything is there and whole."),
         "completion": ("ahstore.cli.completion:completion", "Write a script that completes ah's commands in a shell."),
     },
 }  # fmt: skip
@@ -69,7 +71,8 @@ Paths:  [USER/]model/FOLDER[/ASSET[:REF]], or dataset/…; where a command says
         which is meant; x~2 and x@{yesterday} walk back.
 Store:  --store URL, else AH_STORE, else that of 'ah login', else one in your
         data directory.
-Exit:   0 done, 1 failed, 2 wrong usage, 3 conflict, 4 outcome unknown.
+Exit:   0 done, 1 failed, 2 wrong usage, 3 conflict, 4 outcome unknown,
+        5 fsck found damage.
 """
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from ahstore.errors import InvalidInputError
+
 _UNITS = (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_SECONDS = {**dict(_UNITS), "w": 7 * 86400}
 _BINARY_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 SHORT_ID = 8
 
@@ -17,6 +20,18 @@ def duration(seconds: float) -> str:
             rest = left % size // next_size
             return f"{left // size}{unit}" + (f"{rest}{next_unit}" if rest else "")
     return f"{left}s"
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of what people write: ``90s``, ``10m``, ``12h``, ``30d``, ``8w``, ``1y``.
+
+    Raises:
+        InvalidInputError: it is written otherwise; a number alone could mean anything.
+    """
+    number, unit = text[:-1], text[-1:]
+    if unit not in _SECONDS or not number.isdecimal():
+        raise InvalidInputError(f"write a time as 90s, 10m, 12h, 30d, 8w or 1y, not {text!r}")
+    return float(int(number) * _SECONDS[unit])
 
 
 def age(then: float, now: float) -> str:

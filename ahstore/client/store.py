@@ -25,6 +25,7 @@ from ahstore.ids import AssetId, EvaluationId, FolderId, parse_entity_id
 from ahstore.names import check_name
 from ahstore.packs.place import pack_key
 from ahstore.packs.reader import list_packs
+from ahstore.upkeep.policy import DEFAULT, Policy
 from ahstore.versions.history.merge import Strategy
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.refs import Refs
@@ -33,6 +34,8 @@ from ahstore.versions.repository import Repository
 if TYPE_CHECKING:
     from ahstore.transfer.exporting import ExportResult
     from ahstore.transfer.results import TransferResult
+    from ahstore.upkeep.damage import FsckReport
+    from ahstore.upkeep.report import GcReport
     from ahstore.versions.restoring.checkout import DownloadResult
 
 Resource = Literal["branch", "tag", "commit", "object", "workflow", "evaluation"]
@@ -137,6 +140,80 @@ class Store:
             counts["packs"] += 1
             counts["pack_bytes"] += self.core.repo.storage.stat(pack_key(family, pack)).size
         return counts
+
+    # Upkeep.
+
+    def gc(
+        self,
+        *,
+        dry_run: bool = False,
+        now: bool = False,
+        retention: float = DEFAULT.retention,
+        keep_last: int = DEFAULT.keep_last,
+        min_age: float = DEFAULT.min_age,
+        repack: bool = DEFAULT.repack,
+        wait: float = DEFAULT.wait,
+        monitor: Monitor = SILENT,
+    ) -> GcReport:
+        """Delete what no branch, tag, evaluation or run needs, safely beside other users.
+
+        Args:
+            dry_run: change nothing, only tell what would be deleted.
+            now: keep nothing for a while: no retention, and no minimum age unless someone on
+                another machine is writing.
+            retention: seconds for which former heads and what was deleted are kept.
+            keep_last: former heads of each branch that are kept however old.
+            min_age: seconds that a pack has to be old to be deleted or rewritten.
+            repack: rewrite packs of which much is unused, and merge small ones.
+            wait: seconds to wait for living writers.
+            monitor: is told how far things are.
+
+        Raises:
+            CorruptError, NotFoundError: it can't be told what is needed; nothing was deleted.
+            WriterBusyError: a living writer goes on for too long; run it again.
+        """
+        from ahstore.upkeep.gc import collect  # start-up: few commands need it
+
+        policy = Policy(retention, keep_last, min_age, now, repack, wait)
+        return collect(self.core.repo, policy, dry_run=dry_run, monitor=monitor)
+
+    def fsck(
+        self,
+        *,
+        read_data: bool | str = False,
+        repair: bool = False,
+        source: str | None = None,
+        monitor: Monitor = SILENT,
+    ) -> FsckReport:
+        """Check that everything is there and is what it should be.
+
+        Args:
+            read_data: read and verify every byte too; ``"n/t"``: the n-th of t equal parts.
+            repair: set damaged packs aside, keep what is whole of them, rebuild the index.
+            source: URL of another store, from which ``repair`` takes what is missing.
+            monitor: is told how far things are.
+
+        Raises:
+            InvalidInputError: ``read_data`` is malformed, or ``source`` is given without ``repair``.
+        """
+        from ahstore.upkeep.check_packs import Share  # start-up: few commands need it
+        from ahstore.upkeep.fsck import check
+        from ahstore.upkeep.repair import mend
+
+        share = (
+            Share.parse(read_data) if isinstance(read_data, str) else Share() if read_data else None
+        )
+        if not repair:
+            if source is not None:
+                raise InvalidInputError("another store is of use only with repair")
+            return check(self.core.repo, read_data=share, monitor=monitor)
+        if source is None:
+            return mend(self.core.repo, read_data=share, monitor=monitor)
+        other = Repository.open(source, cache_root=self.core.repo.cache_root)
+        try:
+            return mend(self.core.repo, source=other, read_data=share, monitor=monitor)
+        finally:
+            other.close()
 
     # Folders and assets.
 

@@ -88,7 +88,7 @@ class Assets:
             except (AlreadyExistsError, NotFoundError):
                 # Another was first. What was made for this one goes, unless that fails too.
                 with suppress(AhError):
-                    self._tombstone(asset)
+                    self.tombstone(asset)
                 raise
         return _record(home, name, listing)
 
@@ -196,14 +196,14 @@ class Assets:
             catalogue.change(session, propose)
         # Deleted. What fails from here on leaves rubbish and nothing that can be seen.
         with suppress(AhError):
-            self._tombstone(asset)
+            self.tombstone(asset)
 
     def tombstone_all(self, view: View) -> None:
         """Delete what belongs to the assets of a closed catalogue."""
         for row in view.scan():
-            self._tombstone(AssetId(self._listing(row).id))
+            self.tombstone(AssetId(self._listing(row).id))
 
-    def _tombstone(self, asset: AssetId) -> None:
+    def tombstone(self, asset: AssetId) -> None:
         """Delete the cells of an asset that no catalogue names; its own last, to find them by."""
         self._repo.kill(ref_cell(asset, MAIN))
         for cell in self._repo.cells.list("ref", asset):

@@ -142,6 +142,20 @@ class EvaluationReader:
         return commit, dataset, EvaluationId(_checked_id(key, parts[2]))
 
 
+def evaluation_commits(key: str, value: Value) -> tuple[CommitId, CommitId]:
+    """Return the model's and the dataset's commit that an evaluation pins.
+
+    Raises:
+        CorruptError: the row is not an evaluation's.
+    """
+    fields, _ = _split(key, value)
+    try:
+        model = CommitId(parse_address(key.split("/")[0]))
+    except InvalidInputError:
+        raise _not_an_evaluation(key) from None
+    return model, CommitId(Address(fields[_DATASET_COMMIT]))
+
+
 def _split(key: str, value: Any) -> tuple[list[Any], dict[str, str]]:
     """Return the fields, of which those known have the right types, and the results."""
     if type(value) is not list or [*map(type, value[:FIELDS])] != _TYPES:

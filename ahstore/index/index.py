@@ -207,6 +207,12 @@ class Index:
                 self._disk.set_complete()
             return loaded
 
+    def rebuild(self) -> int:
+        """Forget everything and load the store's packs anew; returns how many were loaded."""
+        with self._lock:
+            self._drop(list(self.packs()))
+            return self.refresh()
+
     def _load_packs(self, packs: dict[PackId, Family]) -> int:
         loaded, batch, batch_bytes = 0, [], 0
         for pack, family in packs.items():

@@ -82,7 +82,9 @@ class Cells:
         return self._load(cell.folder, number)
 
     def history(self, cell: Cell) -> Iterator[CellVersion]:
-        """Yield all versions, newest first.
+        """Yield all versions, newest first, down to the first that gc has emptied.
+
+        What lies below an emptied version has expired, emptied or not.
 
         Raises:
             CorruptError: one is damaged.
@@ -94,7 +96,10 @@ class Cells:
         yield newest
         folder = cell.folder
         for number in range(newest.number - 1, -1, -1):
-            yield self._load(folder, number)
+            version = self._load(folder, number)
+            if version.state is CellState.EMPTIED:
+                return
+            yield version
 
     def swap(
         self,

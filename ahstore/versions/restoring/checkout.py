@@ -88,10 +88,15 @@ def read_row(repo: Repository, row: Row, *, offset: int = 0) -> Iterator[bytes]:
     Raises:
         CorruptError: the chunks are not as long as the file says.
     """
+    return read_refs(repo, row[FLAGS] >> LEVEL_SHIFT, row[REFS], offset=offset)
+
+
+def read_refs(repo: Repository, level: int, refs: bytes, *, offset: int = 0) -> Iterator[bytes]:
+    """Yield the bytes that a file's references stand for; see `read_row`."""
     batch: list[ChunkId] = []
     skip = 0
     lengths: list[int] = []
-    for ref, start in walk(row[FLAGS] >> LEVEL_SHIFT, row[REFS], repo.read_chunk, offset=offset):
+    for ref, start in walk(level, refs, repo.read_chunk, offset=offset):
         if not batch and not skip and start < offset:
             skip = offset - start
         batch.append(ref.id)

@@ -1,0 +1,105 @@
+"""What gc tidies beside packs: deletions that were cut short, files of what is no more.
+
+None of it needs a plan. What stays of a half deleted asset is deleted the ordinary way, by
+tombstones, and from then on can be brought back like anything that was deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ahstore.errors import CorruptError, NotFoundError
+from ahstore.hub.assets import Assets, asset_cell
+from ahstore.hub.folders import Folders
+from ahstore.ids import AssetId, LeaseId, RunId, parse_entity_id
+from ahstore.jobs.logs import delete_log
+from ahstore.jobs.records import RUN_KIND
+from ahstore.storage.cells import Cell, CellState
+from ahstore.storage.contract import MissingError
+from ahstore.storage.leases import find_lease, list_leases
+from ahstore.upkeep.policy import Policy
+from ahstore.versions.repository import Repository
+
+LEFTOVER_SECONDS = 86_400.0
+HEARTBEATS = "hints/heartbeat/"
+LOGS = "logs/"
+
+
+def finish_deletions(repo: Repository, policy: Policy) -> int:
+    """Delete what is left of assets that no catalogue names; return how many there were.
+
+    An asset is made before its catalogue names it. So nothing is touched that a lease names; and
+    as leases are looked at after the asset was found, and the catalogue after the leases, an asset
+    that is just being made is seen in one of the two.
+    """
+    assets = Assets(repo, Folders(repo, "gc"), "gc")
+    found = [cell for cell in repo.cells.list("asset") if _is_live(repo, cell)]
+    named = {cell for record in list_leases(repo.cells) for cell in record.cells}
+    orphans = 0
+    for cell in found:
+        asset = AssetId(parse_entity_id(cell.key[0]))
+        if cell in named:
+            continue
+        try:
+            assets.get_by_id(asset)
+        except NotFoundError:
+            assets.tombstone(asset)
+            orphans += 1
+    return orphans + _delete_runs_of_deleted_models(repo, policy)
+
+
+def _delete_runs_of_deleted_models(repo: Repository, policy: Policy) -> int:
+    cutoff = policy.cutoff(repo.storage.now())
+    deleted = 0
+    for name in list(repo.storage.list_folders(f"cells/{RUN_KIND}/")):
+        model = AssetId(parse_entity_id(name))
+        version = repo.cells.read(asset_cell(model))
+        if version.state is not CellState.DEAD or version.time > cutoff:
+            continue
+        for cell in repo.cells.list(RUN_KIND, model):
+            if _is_live(repo, cell):
+                repo.kill(cell)
+                deleted += 1
+    return deleted
+
+
+def clean(repo: Repository) -> int:
+    """Remove files of what is no more; return how many."""
+    storage = repo.storage
+    before = storage.now() - LEFTOVER_SECONDS
+    removed = storage.clean_leftovers(before)
+    for key in list(storage.list(HEARTBEATS)):
+        if _is_silent(repo, key, before):
+            storage.delete(key)
+            removed += 1
+    return removed + _delete_logs(repo)
+
+
+def _delete_logs(repo: Repository) -> int:
+    """Delete the logs of runs that were deleted: logs are listed first, for runs come before them."""
+    logs = list(repo.storage.list_folders(LOGS))
+    if not logs:
+        return 0
+    live = {cell.key[1] for cell in _live_runs(repo)}
+    gone = [RunId(parse_entity_id(run)) for run in logs if run not in live]
+    for run in gone:
+        delete_log(repo.storage, run)
+    return len(gone)
+
+
+def _live_runs(repo: Repository) -> Iterator[Cell]:
+    return (cell for cell in repo.cells.list(RUN_KIND) if _is_live(repo, cell))
+
+
+def _is_live(repo: Repository, cell: Cell) -> bool:
+    return repo.cells.read(cell).state is CellState.LIVE
+
+
+def _is_silent(repo: Repository, key: str, before: float) -> bool:
+    """Tell whether a heartbeat is old, and its lease gone."""
+    try:
+        if repo.storage.stat(key).mtime > before:
+            return False
+        return find_lease(repo.cells, LeaseId(parse_entity_id(key[len(HEARTBEATS) :]))) is None
+    except (MissingError, CorruptError):
+        return False
