@@ -42,6 +42,7 @@ SECTIONS = {
         "train": ("ahstore.cli.train:train", "Train a model with the code of a git repository."),
         "evaluate": ("ahstore.cli.evaluate:evaluate", "Evaluate a model's version."),
         "logs": ("ahstore.cli.logs:logs", "Show what a run printed."),
+        "compare": ("ahstore.cli.compare:compare", "Compare models by what was measured of them."),
         "lineage": ("ahstore.cli.lineage:lineage", "Show what a version was made of, and what came of it."),
         "why": ("ahstore.cli.why:why", "Say where a version comes from, in plain words."),
         "rerun": ("ahstore.cli.rerun:rerun", "Do a training again, and say whether the same came of it."),

@@ -32,6 +32,7 @@ from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
 
 if TYPE_CHECKING:
+    from ahstore.jobs.comparison import Comparison
     from ahstore.transfer.exporting import ExportResult
     from ahstore.transfer.results import TransferResult
     from ahstore.upkeep.damage import FsckReport
@@ -462,6 +463,32 @@ class Store:
         """
         record = self.core.hub.get_evaluation(EvaluationId(parse_entity_id(evaluation_id)))
         return describe.evaluation(record)
+
+    def compare(
+        self,
+        paths: Sequence[str],
+        *,
+        dataset: str | None = None,
+        metrics: Sequence[str] = (),
+        sort: str | None = None,
+        along: bool = False,
+    ) -> Comparison:
+        """Return the evaluations of models side by side, a line for each commit and dataset.
+
+        Args:
+            paths: models, versions of models, or folders of models.
+            dataset: only evaluations on it; with a reference, on that commit.
+            metrics: only these.
+            sort: best first by this metric.
+            along: one path, a version: the commits of its history, oldest first.
+
+        Raises:
+            NotFoundError: a path names nothing, or no evaluation has a metric that is asked for.
+            InvalidInputError: a path names no model, or ``along`` has more than one.
+        """
+        from ahstore.client.comparing import compare_paths  # start-up
+
+        return compare_paths(self, paths, dataset=dataset, metrics=metrics, sort=sort, along=along)
 
     def get_workflow(self, name: str) -> Run:
         """Return a run by its name or id.
