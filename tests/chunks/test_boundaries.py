@@ -114,20 +114,32 @@ def test_a_zip_of_more_than_four_gib_is_read_by_its_wide_numbers(tmp_path):
     assert {last, begin, begin + 20_000} < set(found)
 
 
+def with_wide_field(data, wide):
+    """The last member's sizes say that they stand in an extra field, which is ``wide``."""
+    at = data.rindex(b"PK\x01\x02")
+    end = data.rindex(b"PK\x05\x06")
+    name, _ = struct.unpack_from("<HH", data, at + 28)
+    record = bytearray(data[at : at + 46 + name])
+    record[20:28] = b"\xff" * 8
+    record[30:32] = struct.pack("<H", len(wide))
+    tail = bytearray(data[end:])
+    tail[12:16] = struct.pack(
+        "<I", int.from_bytes(tail[12:16], "little") + len(record) + len(wide) - (end - at)
+    )
+    return data[:at] + record + wide + tail
+
+
 def test_a_member_whose_sizes_are_both_wide():
     # As a tensor of 4 GiB has them: the size as it was before compression stands first.
     data = torch_zip({"a": noise(20_000), "b": noise(30_000)})
-    at = data.rindex(b"PK\x01\x02")
-    end = data.rindex(b"PK\x05\x06")
-    name, extra = struct.unpack_from("<HH", data, at + 28)
     wide = struct.pack("<HHQQ", 1, 16, 10**12, 30_000)
-    record = bytearray(data[at:end])
-    record[20:28] = b"\xff" * 8
-    record[30:32] = struct.pack("<H", extra + len(wide))
-    record[46 + name : 46 + name] = wide
-    tail = bytearray(data[end:])
-    tail[12:16] = struct.pack("<I", int.from_bytes(tail[12:16], "little") + len(wide))
-    assert find(data[:at] + record + tail)[:-1] == find(data)[:-1]
+    assert find(with_wide_field(data, wide))[:-1] == find(data)[:-1]
+
+
+def test_a_wide_field_that_is_shorter_than_it_says():
+    # Its commit failed with a traceback: any file can be committed, whatever it says of itself.
+    data = torch_zip({"a": noise(20_000), "b": noise(30_000)})
+    assert find(with_wide_field(data, struct.pack("<HH", 1, 16) + b"short")) == ()
 
 
 def test_parquet():

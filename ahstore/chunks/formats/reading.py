@@ -12,7 +12,10 @@ MAX_PARTS = 65_536  # members, tensors …: where there are more, they are small
 
 
 class NotThisFormatError(Exception):
-    """The file lies about its format, or is beyond what is looked at: then it is just bytes."""
+    """The file lies about its format, or is beyond what is looked at: then it is just bytes.
+
+    The message, where there is one, goes on after "can't be read as …: ".
+    """
 
 
 class Glance:

@@ -54,6 +54,20 @@ class Compact:
             raise NotThisFormatError
         return self._zigzag()
 
+    def binary(self, kind: int) -> bytes:
+        """Read a string of bytes."""
+        if kind != _BINARY:
+            raise NotThisFormatError
+        length = self._varint()
+        start = self._at
+        self._move(length)
+        return self._data[start : self._at]
+
+    def seen(self, kind: int) -> bool:
+        """Pass over a struct's field, whatever its type, and return True."""
+        self._skip(kind, 0, in_struct=True)
+        return True
+
     def _list_head(self) -> tuple[int, int]:
         head = self._byte()
         count = head >> 4
@@ -130,6 +144,16 @@ class Compact:
 def integer() -> Read:
     """Return a reader of an integer of any width."""
     return lambda data, kind: data.integer(kind)
+
+
+def binary() -> Read:
+    """Return a reader of a string of bytes."""
+    return lambda data, kind: data.binary(kind)
+
+
+def seen() -> Read:
+    """Return a reader that only tells that a field is there."""
+    return lambda data, kind: data.seen(kind)
 
 
 def struct(fields: Mapping[int, Read]) -> Read:

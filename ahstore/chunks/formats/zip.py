@@ -16,7 +16,7 @@ from ahstore.chunks.formats.reading import MAX_PARTS, Glance, NotThisFormatError
 MAX_DIRECTORY_BYTES = 8 * 2**20
 LEAST_MEMBER_BYTES = 16_384  # the local headers of smaller ones are not even read
 _LOCAL = struct.Struct("<4s22xHH")
-_CENTRAL = struct.Struct("<4s16xIIHHH8xI")
+_CENTRAL = struct.Struct("<4s4xHH8xIIHHH8xI")
 _END = struct.Struct("<4s6xHIIH")
 _LOCATOR64 = struct.Struct("<4s4xQ4x")
 _END64 = struct.Struct("<4s28xQQQ")
@@ -25,9 +25,15 @@ _FULL = 0xFFFFFFFF
 _LOCAL_BYTES = 512  # enough for the names, padding and .npy header of nearly all
 
 
-class _Member(NamedTuple):
+class Member(NamedTuple):
+    """What the directory says of a member, unchecked; sizes in bytes."""
+
     header: int  # offset of its local header
-    stored: int  # bytes of its data as they lie in the file
+    stored: int  # its data as they lie in the file
+    raw: int  # its data decompressed
+    name: bytes
+    method: int  # 0 stored, 8 deflate
+    flags: int
 
 
 def is_it(head: bytes) -> bool:
@@ -41,18 +47,29 @@ def boundaries(file: Glance) -> list[int]:
     Raises:
         NotThisFormatError: an end, a directory or a local header that is none.
     """
-    count, size, start = _end(file)
-    if count > MAX_PARTS or size > MAX_DIRECTORY_BYTES:
-        raise NotThisFormatError
+    start, members = directory(file)
     found = [start]
-    for member in _members(file.read(start, size), count):
+    for member in members:
         found.append(member.header)
         if member.stored >= LEAST_MEMBER_BYTES:
-            begin, payload = _data(file, member.header)
+            begin, payload = data_of(file, member.header)
             if begin + member.stored > start:
                 raise NotThisFormatError
             found += (begin, payload, begin + member.stored)
     return found
+
+
+def directory(file: Glance) -> tuple[int, Iterator[Member]]:
+    """Return where the central directory begins, and the members as it lists them.
+
+    Raises:
+        NotThisFormatError: there is none, or it is longer than is looked at; the iterator, too,
+            raises it.
+    """
+    count, size, start = _end(file)
+    if count > MAX_PARTS or size > MAX_DIRECTORY_BYTES:
+        raise NotThisFormatError
+    return start, _members(file.read(start, size), count)
 
 
 def _end(file: Glance) -> tuple[int, int, int]:
@@ -75,43 +92,51 @@ def _end(file: Glance) -> tuple[int, int, int]:
     return count, size, start
 
 
-def _members(directory: bytes, count: int) -> Iterator[_Member]:
+def _members(directory: bytes, count: int) -> Iterator[Member]:
     at = 0
     for _ in range(count):
         if at + _CENTRAL.size > len(directory):
             raise NotThisFormatError
-        magic, stored, raw, name, extra, comment, header = _CENTRAL.unpack_from(directory, at)
+        magic, flags, method, stored, raw, name, extra, comment, header = _CENTRAL.unpack_from(
+            directory, at
+        )
         if magic != b"PK\x01\x02":
             raise NotThisFormatError
         extra_at = at + _CENTRAL.size + name
         at = extra_at + extra + comment
         if _FULL in (stored, raw, header):
             fields = directory[extra_at : extra_at + extra]
-            stored, header = _wide(fields, raw == _FULL, stored, header)
-        yield _Member(header, stored)
+            stored, raw, header = _wide(fields, stored, raw, header)
+        yield Member(header, stored, raw, directory[extra_at - name : extra_at], method, flags)
     if at != len(directory):
         raise NotThisFormatError
 
 
-def _wide(extra: bytes, raw_is_wide: bool, stored: int, header: int) -> tuple[int, int]:
-    """Return size and offset of a member whose numbers stand in a zip64 field."""
+def _wide(extra: bytes, stored: int, raw: int, header: int) -> tuple[int, int, int]:
+    """Return sizes and offset of a member whose numbers stand in a zip64 field."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, at)
         if kind == 1:
-            values = [v for (v,) in struct.iter_unpack("<Q", extra[at + 4 :][: length // 8 * 8])]
-            values = values[raw_is_wide:]
+            field = extra[at + 4 : at + 4 + length]  # less where it claims more than there is
+            values = [v for (v,) in struct.iter_unpack("<Q", field[: len(field) // 8 * 8])]
+            if raw == _FULL and values:
+                raw = values.pop(0)
             if stored == _FULL and values:
                 stored = values.pop(0)
             if header == _FULL and values:
                 header = values.pop(0)
             break
         at += 4 + length
-    return stored, header
+    return stored, raw, header
 
 
-def _data(file: Glance, header: int) -> tuple[int, int]:
-    """Return where a member's data begins, and where its array does if it is an ``.npy``."""
+def data_of(file: Glance, header: int) -> tuple[int, int]:
+    """Return where a member's data begins, and where its array does if it is an ``.npy``.
+
+    Raises:
+        NotThisFormatError: there is no local header there.
+    """
     local = file.read_upto(header, _LOCAL_BYTES)
     if len(local) < _LOCAL.size:
         raise NotThisFormatError
