@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ahstore.cli.emit import emit, emit_json_list
@@ -20,15 +21,15 @@ Record = Mapping[str, Any]
 
 def folders(session: Session, records: Iterable[Record], *, as_json: bool) -> None:
     """Write folders: NAME PATH LABELS CREATED."""
-    _named(session, records, as_json=as_json)
+    _named(session, records, "folders", as_json=as_json)
 
 
 def assets(session: Session, records: Iterable[Record], *, as_json: bool) -> None:
     """Write models or datasets: NAME PATH LABELS CREATED."""
-    _named(session, records, as_json=as_json)
+    _named(session, records, "models or datasets", as_json=as_json)
 
 
-def _named(session: Session, records: Iterable[Record], *, as_json: bool) -> None:
+def _named(session: Session, records: Iterable[Record], what: str, *, as_json: bool) -> None:
     if as_json:
         emit_json_list(records)
         return
@@ -41,16 +42,16 @@ def _named(session: Session, records: Iterable[Record], *, as_json: bool) -> Non
         )
         for record in records
     )
-    emit(table(("NAME", "PATH", "LABELS", "CREATED"), rows))
+    _table(session, ("NAME", "PATH", "LABELS", "CREATED"), rows, none=f"No {what}")
 
 
-def refs(records: Iterable[Record], *, as_json: bool) -> None:
-    """Write branches or tags: NAME COMMIT_ID."""
+def refs(session: Session, records: Iterable[Record], what: str, *, as_json: bool) -> None:
+    """Write branches or tags, as ``what`` says: NAME COMMIT_ID."""
     if as_json:
         emit_json_list(records)
         return
     rows = ((record["name"], short_id(record["commit_id"])) for record in records)
-    emit(table(("NAME", "COMMIT_ID"), rows))
+    _table(session, ("NAME", "COMMIT_ID"), rows, none=f"No {what}")
 
 
 def commits(session: Session, records: Iterable[Record], *, as_json: bool) -> None:
@@ -66,7 +67,7 @@ def commits(session: Session, records: Iterable[Record], *, as_json: bool) -> No
         )
         for record in records
     )
-    emit(table(("COMMIT_ID", "MESSAGE", "CREATED"), rows))
+    _table(session, ("COMMIT_ID", "MESSAGE", "CREATED"), rows, none="No commits")
 
 
 def objects(session: Session, version: Version, prefix: str, *, as_json: bool) -> None:
@@ -85,7 +86,8 @@ def objects(session: Session, version: Version, prefix: str, *, as_json: bool) -
         )
         for record in version.iter_object(prefix, located=False)
     )
-    emit(table(("PATH", "BYTES", "CHECKSUM", "MODIFIED"), rows, right=("BYTES",)))
+    titles = ("PATH", "BYTES", "CHECKSUM", "MODIFIED")
+    _table(session, titles, rows, right=("BYTES",), none="No objects")
 
 
 def changes(session: Session, records: Iterable[Record], *, as_json: bool, none: str) -> None:
@@ -93,19 +95,32 @@ def changes(session: Session, records: Iterable[Record], *, as_json: bool, none:
     if as_json:
         emit_json_list(records)
         return
-    rows = [
-        (record["change"], clean(record["path"]), _change_of_size(record)) for record in records
-    ]
-    if rows:
-        emit(table(("CHANGE", "PATH", "BYTES"), rows))
-    else:
-        session.info(none)
+    rows = ((record["change"], clean(record["path"]), size_change(record)) for record in records)
+    _table(session, ("CHANGE", "PATH", "BYTES"), rows, right=("BYTES",), none=none)
 
 
-def _change_of_size(record: Record) -> str:
+def size_change(record: Record) -> str:
+    """Return an object's size, or those before and after where they differ."""
     old, new = record["old_size_bytes"], record["size_bytes"]
     sizes = [exact_size(size) for size in (old, new) if size is not None]
     return " -> ".join(sizes if old != new else sizes[:1])
+
+
+def _table(
+    session: Session,
+    titles: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    none: str,
+    right: Sequence[str] = (),
+) -> None:
+    """Write a table; of no rows nothing but ``none``, as a message."""
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is None:
+        session.info(none)
+    else:
+        emit(table(titles, chain([first], rows), right=right))
 
 
 def workflows(session: Session, records: Iterable[Record], *, as_json: bool) -> None:

@@ -74,7 +74,7 @@ def _in_folder(session: Session, type_: str, path: str | None, as_json: bool) ->
 @pass_session
 def branch(session: Session, path: str, as_json: bool) -> None:
     """List the branches of ASSET."""
-    listings.refs(session.store().asset(path).list_branch(), as_json=as_json)
+    listings.refs(session, session.store().asset(path).list_branch(), "branches", as_json=as_json)
 
 
 @click.command(cls=Verb)
@@ -83,7 +83,7 @@ def branch(session: Session, path: str, as_json: bool) -> None:
 @pass_session
 def tag(session: Session, path: str, as_json: bool) -> None:
     """List the tags of ASSET."""
-    listings.refs(session.store().asset(path).list_tag(), as_json=as_json)
+    listings.refs(session, session.store().asset(path).list_tag(), "tags", as_json=as_json)
 
 
 @click.command(cls=Verb)
@@ -149,9 +149,11 @@ def by_path(session: Session, path: str | None, what: str | None, as_json: bool)
     elif parts.asset is None:
         listings.assets(session, store.list(parts.format()), as_json=as_json)
     elif what == "branch":
-        listings.refs(store.asset(parts.format()).list_branch(), as_json=as_json)
+        listings.refs(
+            session, store.asset(parts.format()).list_branch(), "branches", as_json=as_json
+        )
     elif what == "tag":
-        listings.refs(store.asset(parts.format()).list_tag(), as_json=as_json)
+        listings.refs(session, store.asset(parts.format()).list_tag(), "tags", as_json=as_json)
     elif what == "commit":
         commits = store.version(parts.format()).iter_commit()
         listings.commits(session, commits, as_json=as_json)

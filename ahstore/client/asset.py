@@ -174,6 +174,15 @@ class Asset:
         """Open an object of ``main`` for reading."""
         return self._main().open(path)
 
+    def diff(
+        self, old: str | Version, new: str | Version = DEFAULT_REF, **options: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what turns ``old`` into ``new``; options as `Branch.diff` has them."""
+        before, after = (
+            self.version(each) if isinstance(each, str) else each for each in (old, new)
+        )
+        return before.diff(after, **options)
+
     # Changing.
 
     def update(

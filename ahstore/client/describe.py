@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ahstore.client.addresses import physical_addresses
 from ahstore.client.times import iso_micros
@@ -17,6 +17,11 @@ from ahstore.objects.file import CONTENT_TYPE, MD5, MTIME_NS, PATH, SIZE, Row
 from ahstore.versions.adding.changes import Change
 from ahstore.versions.refs import Ref
 from ahstore.versions.repository import Repository
+
+if TYPE_CHECKING:
+    from ahstore.objects.parts.part import Part
+    from ahstore.versions.comparing.difference import Difference
+    from ahstore.versions.comparing.parts import Inside, PartChange
 
 Record = dict[str, Any]
 Records = list[Record]
@@ -123,6 +128,59 @@ def change(change: Change) -> Record:
         "path": change.path,
         "size_bytes": change.size,
     }
+
+
+def difference(found: Difference) -> Record:
+    """Return one object that differs between two versions; see `Version.diff`."""
+    return {
+        "change": found.kind,
+        "old_path": found.old_path,
+        "old_size_bytes": found.old_size,
+        "path": found.path,
+        "similarity": found.similarity,
+        "size_bytes": found.size,
+        "what": list(found.what),
+    }
+
+
+def inside(found: Inside | None) -> Record | None:
+    """Return what differs inside of an object, None where nothing is known of its parts."""
+    if found is None:
+        return None
+    return {
+        "format": found.format,
+        "note": found.note,
+        "parts": [_part(change) for change in found.changes],
+        "unchanged": found.unchanged,
+    }
+
+
+def _part(change: PartChange) -> Record:
+    old, new, values = change.old, change.new, change.values
+    return {
+        "change": change.kind,
+        "dtype": new and new.dtype,
+        "name": change.name,
+        "note": change.note,
+        "old_dtype": old and old.dtype,
+        "old_shape": _shape(old),
+        "old_size_bytes": old and old.stored_bytes,
+        "shape": _shape(new),
+        "size_bytes": new and new.stored_bytes,
+        "values": values
+        and {
+            "changed": values.changed,
+            "l2": values.l2,
+            "max": values.max,
+            "not_finite": values.not_finite,
+            "total": values.total,
+        },
+        "what": list(change.what),
+    }
+
+
+def _shape(part: Part | None) -> list[int] | None:
+    return None if part is None or part.shape is None else list(part.shape)
 
 
 def plain(value: Value) -> Any:

@@ -12,7 +12,7 @@ from ahstore.client.core import check_sequence
 from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.ids import CommitId
 from ahstore.versions.adding.commits import preview
-from ahstore.versions.history.diff import diff
+from ahstore.versions.comparing.diff import RENAME_LIMIT, diff
 from ahstore.versions.history.log import log
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.refs import Ref, RefKind
@@ -221,10 +221,65 @@ class Version:
         )
         return [describe.change(change) for change in changes]
 
-    def diff(self, other: Version) -> Iterator[dict[str, Any]]:
-        """Yield what turns this version into ``other``, by path."""
-        for change in diff(self._core.repo, self.head, other.head):
-            yield describe.change(change)
+    def diff(
+        self,
+        other: Version,
+        *,
+        paths: Sequence[str] | None = None,
+        renames: bool = True,
+        similarity: float | None = None,
+        rename_limit: int = RENAME_LIMIT,
+        deep: bool = False,
+        values: bool = False,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what turns this version into ``other``, which may be another asset's, by path.
+
+        Args:
+            other: the version after.
+            paths: only these objects (``a/b``) and what is in these folders (``a/``).
+            renames: an object that was deleted in one place and added with the same content in
+                another is one ``renamed``.
+            similarity: look for renamed objects also where this share of the content (0 to 1) is
+                the same, told by the chunks in common.
+            rename_limit: with more differences than these, no renames are looked for.
+            deep: of modified safetensors, npy, npz, PyTorch, zip and Parquet files tell which tensors,
+                arrays, members or columns differ, reading only what may.
+            values: as ``deep``, and how far the values are apart.
+
+        Yields:
+            ``change`` (``added``, ``modified``, ``deleted`` or ``renamed``), ``path``,
+            ``old_path`` (of a renamed object), ``size_bytes``, ``old_size_bytes``, ``what``
+            differs (``content``, ``content type``, ``executable``), ``similarity``; with ``deep`` also
+            ``inside``: ``format``, ``parts``, ``unchanged`` and a ``note``, or None.
+
+        Raises:
+            NotFoundError: a branch or tag is gone.
+            UnsupportedError: ``values`` needs numpy or pyarrow, which is not installed.
+        """
+        repo = self._core.repo
+        if other._core.repo.creation_id != repo.creation_id:
+            raise InvalidInputError("the two versions are in different stores")
+        found = diff(
+            repo,
+            self.head,
+            other.head,
+            paths=check_sequence(paths, "paths"),
+            renames=renames,
+            similarity=similarity,
+            rename_limit=rename_limit,
+            on_limit=lambda limit: self._core.notify(
+                f"More than {limit} objects differ: renames were not looked for"
+            ),
+        )
+        if not deep and not values:
+            return map(describe.difference, found)
+        from ahstore.versions.comparing.parts import inside_of  # start-up: few look inside
+
+        return (
+            describe.difference(each)
+            | {"inside": describe.inside(inside_of(repo, each, values=values))}
+            for each in found
+        )
 
     def evaluate(
         self,

@@ -26,7 +26,8 @@ def test_the_short_form_goes_by_the_path_alone(ah: Ah) -> None:
     assert ah("delete", "model/llm/gpt2:v1").err == "AH INFO: Deleting branch v1 of Model gpt2\n"
     assert ah("delete", "model/llm/gpt2").err == "AH INFO: Deleting Model gpt2 in Folder llm\n"
     assert ah("delete", "model/llm").err == "AH INFO: Deleting Model Folder llm\n"
-    assert ah("ls").out == "NAME  PATH  LABELS  CREATED\n"
+    nothing = ah("ls")
+    assert (nothing.out, nothing.err) == ("", "AH INFO: No folders\n")
 
 
 def test_folders_are_listed_by_kind_and_together(digits: Ah) -> None:
@@ -72,7 +73,21 @@ def test_a_full_folder_is_deleted_only_by_force(digits: Ah) -> None:
     assert digits("delete", "folder", "dataset/img").code == 1
     assert digits("ls", "dataset/img").lines[1].split()[0] == "digits"
     assert digits("delete", "folder", "dataset/img", "--force").code == 0
-    assert digits("ls", "dataset").out == "NAME  PATH  LABELS  CREATED\n"
+    assert digits("ls", "dataset").out == ""
+
+
+def test_a_listing_of_nothing_says_so_and_writes_nothing(digits: Ah) -> None:
+    # A script that counts lines would count the titles.
+    for form, what in {
+        "tag img/digits": "tags",
+        "object img/net": "objects",
+        "object img/digits nope": "objects",
+        "workflow img/net": "runs",
+        "evaluation img/net": "evaluations",
+        "commit img/digits -n 0": "commits",
+    }.items():
+        listed = digits("ls", *form.split())
+        assert (listed.code, listed.out, listed.err) == (0, "", f"AH INFO: No {what}\n")
 
 
 def test_what_exists_may_be_asked_to_exist(digits: Ah) -> None:

@@ -61,10 +61,10 @@ def test_status_and_dry_run_change_nothing(digits: Ah) -> None:
     Path("a.txt").write_text("changed\n")
     Path("new").write_text("")
     table = [
-        "CHANGE    PATH       BYTES",
+        "CHANGE    PATH          BYTES",
         "modified  a.txt      4B -> 8B",
-        "added     new        0B",
-        "deleted   sub/b.txt  6B",
+        "added     new              0B",
+        "deleted   sub/b.txt        6B",
     ]
     assert digits("status", "img/digits", "a.txt", "new", "-d", "sub/").lines == table
     dry = digits(
@@ -108,8 +108,8 @@ def test_log_show_and_diff(digits: Ah) -> None:
     assert f"COMMIT_ID:      {newest['id']}" in shown
     assert "OBJECTS:        2 (10B)" in shown
     assert digits("diff", "img/digits:main~1", "main").lines[1:] == [
-        "added   a.txt      4B",
-        "added   sub/b.txt  6B",
+        "added   a.txt         4B",
+        "added   sub/b.txt     6B",
     ]
     assert digits("diff", "img/digits:main", "dataset/img/digits:main").err == (
         "AH INFO: Nothing differs\n"

@@ -8,7 +8,7 @@ import pytest
 
 from ahstore.errors import InvalidInputError, MergeConflictError
 from ahstore.ids import CommitId
-from ahstore.versions.history.diff import diff
+from ahstore.versions.comparing.diff import diff
 from ahstore.versions.history.merge import Strategy, merge
 from ahstore.versions.refs import Refs
 from ahstore.versions.restoring.checkout import open_object

@@ -16,6 +16,7 @@ from ahstore.chunks.formats.reading import MAX_PARTS, Glance, NotThisFormatError
 MAX_DIRECTORY_BYTES = 8 * 2**20
 LEAST_MEMBER_BYTES = 16_384  # the local headers of smaller ones are not even read
 _LOCAL = struct.Struct("<4s22xHH")
+LOCAL_BYTES = _LOCAL.size
 _CENTRAL = struct.Struct("<4s4xHH8xIIHHH8xI")
 _END = struct.Struct("<4s6xHIIH")
 _LOCATOR64 = struct.Struct("<4s4xQ4x")
@@ -74,15 +75,8 @@ def directory(file: Glance) -> tuple[int, Iterator[Member]]:
 
 def _end(file: Glance) -> tuple[int, int, int]:
     """Return the number of members and the directory's size and offset."""
-    length = min(file.size, _END.size + _LOCATOR64.size + _MAX_COMMENT_BYTES)
-    tail = file.read(file.size - length, length)
-    # The record ends the file but for its comment: else those letters stand in some data.
-    at = tail.rfind(b"PK\x05\x06")
-    if not 0 <= at <= length - _END.size:
-        raise NotThisFormatError
-    _, count, size, start, comment = _END.unpack_from(tail, at)
-    if at + _END.size + comment != length:
-        raise NotThisFormatError
+    tail, at = _find_end(file)
+    _, count, size, start, _ = _END.unpack_from(tail, at)
     if at >= _LOCATOR64.size:
         magic, end64 = _LOCATOR64.unpack_from(tail, at - _LOCATOR64.size)
         if magic == b"PK\x06\x07":
@@ -90,6 +84,23 @@ def _end(file: Glance) -> tuple[int, int, int]:
             if magic != b"PK\x06\x06":
                 raise NotThisFormatError
     return count, size, start
+
+
+def _find_end(file: Glance) -> tuple[bytes, int]:
+    """Return the file's last bytes and where in them the end record is.
+
+    It ends the file but for its comment: else those letters stand in some data. Mostly there is no
+    comment, and what stands before the record is not read.
+    """
+    for more in (0, _MAX_COMMENT_BYTES):
+        length = min(file.size, _END.size + _LOCATOR64.size + more)
+        tail = file.read(file.size - length, length)
+        at = tail.rfind(b"PK\x05\x06")
+        if 0 <= at <= length - _END.size:
+            (said,) = struct.unpack_from("<H", tail, at + _END.size - 2)
+            if at + _END.size + said == length:
+                return tail, at
+    raise NotThisFormatError
 
 
 def _members(directory: bytes, count: int) -> Iterator[Member]:
@@ -138,15 +149,24 @@ def data_of(file: Glance, header: int) -> tuple[int, int]:
         NotThisFormatError: there is no local header there.
     """
     local = file.read_upto(header, _LOCAL_BYTES)
-    if len(local) < _LOCAL.size:
-        raise NotThisFormatError
-    magic, name, extra = _LOCAL.unpack_from(local)
-    if magic != b"PK\x03\x04":
-        raise NotThisFormatError
-    begin = _LOCAL.size + name + extra
+    begin = begin_of_data(local)
     head = local[begin : begin + 12]
     if head.startswith(b"\x93NUMPY\x01") and len(head) == 12:
         return header + begin, header + begin + 10 + int.from_bytes(head[8:10], "little")
     if head.startswith((b"\x93NUMPY\x02", b"\x93NUMPY\x03")) and len(head) == 12:
         return header + begin, header + begin + 12 + int.from_bytes(head[8:12], "little")
     return header + begin, header + begin
+
+
+def begin_of_data(local: bytes) -> int:
+    """Return the length of a local header, of which ``local`` is the first 30 bytes or more.
+
+    Raises:
+        NotThisFormatError: it is none.
+    """
+    if len(local) < LOCAL_BYTES:
+        raise NotThisFormatError
+    magic, name, extra = _LOCAL.unpack_from(local)
+    if magic != b"PK\x03\x04":
+        raise NotThisFormatError
+    return LOCAL_BYTES + int(name) + int(extra)

@@ -1,0 +1,1 @@
+"""Comparing versions: by path with renames, and inside of files by tensor, array or column."""
