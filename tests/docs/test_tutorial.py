@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ahstore.testing.s3_servers import S3Server
 from tests.docs.transcript import Player, read_steps, reader_environment
 
 PROJECT = Path(__file__).parents[2]
@@ -80,6 +83,46 @@ class Reader:
 def test_the_tutorial_of_the_documentation(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     play(TUTORIAL, Reader(tmp_path).player())
+
+
+class S3Reader(Reader):
+    """Somebody whose stores are in a bucket. The page is read with their URLs for its folders."""
+
+    def __init__(self, home: Path, server: S3Server) -> None:
+        super().__init__(home)
+        prefix = f"tutorial/{secrets.token_hex(6)}"
+        self.urls = {name: server.url(f"{prefix}/{name}") for name in ("store", "python-store")}
+        self.environment |= server.environment()
+
+    def read(self, page: str) -> str:
+        store, python_store = self.urls["store"], self.urls["python-store"]
+        assert "AH_STORE=$PWD/store" in page
+        page = page.replace("AH_STORE=$PWD/store", f"AH_STORE='{store}'")
+        for spelt in (f"file://{WRITTEN_FOR}/python-store", f"{WRITTEN_FOR}/python-store"):
+            page = page.replace(spelt, python_store)
+        return page
+
+    def ah(self, store: str, *arguments: str) -> str:
+        return ah(self.environment | {"AH_STORE": self.urls[store]}, *arguments)
+
+    def wait_for_runs(self) -> None:
+        for store in self.urls:
+            with contextlib.suppress(AssertionError):
+                self.ah(store, "info")
+                if self._has_model(store):
+                    self._wait_for_runs_in(store)
+
+
+def test_the_tutorial_in_a_bucket(s3_server: S3Server, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    reader = S3Reader(tmp_path, s3_server)
+    page = tmp_path / "tutorial.md"
+    page.write_text(reader.read(TUTORIAL.read_text()))
+    play(page, reader.player())
+    # Nothing was kept elsewhere, and nothing secret in the configuration.
+    assert not (reader.folder / "store").exists()
+    kept = b"".join(file.read_bytes() for file in tmp_path.rglob("*.json") if file.is_file())
+    assert s3_server.secret_key.encode() not in kept
 
 
 @pytest.fixture(scope="module")
