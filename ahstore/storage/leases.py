@@ -5,9 +5,9 @@ cell of its own with a random id. Its end and its revocation are versions that r
 number; whoever loses the number has lost. Heartbeats go to a hint, never to the record.
 
 The record of a lease is the one thing among the cells that is ever removed, oldest version first.
-So a holder who was paused may "win" a number that had been taken and removed; but then its
-predecessor is gone too. That is why the predecessor is looked at after each win, and why the
-newest version is read each time, from storage, and not remembered.
+So who was paused may "win" a number that had been taken and removed; but then its predecessor is
+gone too. That is why the predecessor is looked at after each win, and why the newest version is
+asked for each time, and not remembered. The holder ends his lease by removing its record.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ahstore.errors import (
 )
 from ahstore.ids import CommitId, LeaseId, new_entity_id, parse_entity_id
 from ahstore.storage.cells import Cell, CellConflictError, Cells, CellState
-from ahstore.storage.contract import Storage
+from ahstore.storage.contract import MissingError, Storage
 from ahstore.storage.lease_record import (
     HEARTBEAT_SECONDS,
     KIND,
@@ -63,6 +63,7 @@ class Lease:
         self._cells = cells
         self._record = record
         self._beaten = time.monotonic()
+        self._has_beaten = False
         self._over = False
 
     @classmethod
@@ -122,9 +123,24 @@ class Lease:
         Raises:
             LeaseLostError: it was revoked, is gone, or has ended.
         """
-        newest = None if self._over else find_lease(self._cells, self.id)
-        if newest is None or newest.nonce != self._record.nonce:
+        if self._over or not self._is_newest():
             raise self._lost()
+
+    def _is_newest(self) -> bool:
+        record, storage = self._record, self._cells.storage
+        folder = lease_cell(record.id).folder
+        # No hint is given: a version that is known may have been removed.
+        if storage.newest_version(folder) != record.number:
+            return False
+        if record.number == 0 and storage.capabilities.local_path is None:
+            # Only its taker ever makes version 0, and a bucket keeps a file whole or not at all.
+            return True
+        try:
+            return (
+                self._cells.read_version(lease_cell(record.id), record.number).nonce == record.nonce
+            )
+        except MissingError:
+            return False
 
     def extend(self, names: Sequence[Cell], *, pins: Sequence[CommitId] = ()) -> None:
         """Name further cells and pins before touching them.
@@ -156,27 +172,30 @@ class Lease:
         now = time.monotonic()
         if force or now - self._beaten >= HEARTBEAT_SECONDS:
             self._beaten = now
+            self._has_beaten = True
             beat(self._cells.storage, self.id)
 
     def end(self) -> None:
-        """End the lease and remove its record; harmless if it is lost or over already.
+        """End the lease by removing its record; harmless if it is lost or over already.
 
-        Never to be called while a create is unresolved.
+        Never to be called while a create is unresolved. A record that was revoked stays: whoever
+        finds it has to fence its cells. A revocation that comes while the record is being removed
+        finds its predecessor gone, and so no lease.
         """
         if self._over:
             return
         self._over = True
         # What was published is published: a lease that can't be ended is no failure of that. gc
         # takes it away when this process has ended.
-        with contextlib.suppress(StorageError, OutcomeUnknownError, CellConflictError):
-            ended = _append(
-                self._cells,
-                replace(self._record, status=LeaseStatus.ENDED),
-                expected=self._record.number,
-            )
-            remove_record(self._cells, self.id, ended.number)
+        with contextlib.suppress(StorageError, OutcomeUnknownError):
+            folder, storage = lease_cell(self.id).folder, self._cells.storage
+            for number in range(self._record.number + 1):
+                storage.delete(folder + version_name(number))
+            if self._has_beaten:
+                storage.delete(heartbeat_key(self.id))
 
     def _lost(self) -> LeaseLostError:
+        self._over = True  # its record is for those who revoked it
         return LeaseLostError(
             "this process was held for dead and its lease was taken away: start again",
             lease=self.id,

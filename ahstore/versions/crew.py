@@ -14,6 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from ahstore.versions.background import BACKGROUND
+
 MAX_PROCESSES = 4
 _TASKS = "/proc/self/task"
 _LOOKS = 5
@@ -23,6 +25,7 @@ Share = Callable[[], None]
 
 def processes() -> int:
     """Return how many processes may share work just now; 1: this one alone."""
+    BACKGROUND.stand_aside()
     try:
         for _ in range(_LOOKS):
             if len(os.listdir(_TASKS)) == 1:

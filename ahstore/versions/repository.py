@@ -28,6 +28,7 @@ from ahstore.packs.reader import PackReader
 from ahstore.storage.cells import Cell, Cells, CellVersion
 from ahstore.storage.contract import AlreadyThereError, MissingError, Storage
 from ahstore.storage.open import open_storage
+from ahstore.versions.lease_keeper import LeaseKeeper
 from ahstore.versions.session import WriteSession
 
 STORE_KEY = "store.json"
@@ -61,6 +62,7 @@ class Repository:
         self._hints: dict[tuple[Kind, Address], Place] = {}
         self._index: Index | None = None
         self._states: FileStates | None = None
+        self.leases = LeaseKeeper(self.cells)
         self._opening = threading.Lock()
 
     @staticmethod
@@ -103,6 +105,7 @@ class Repository:
 
     def close(self) -> None:
         """Release the caches and the storage; further use is an error."""
+        self.leases.rest()
         if self._index is not None:
             self._index.close()
         if self._states is not None:
@@ -225,7 +228,10 @@ class Repository:
 
     @contextmanager
     def session(self, cells: Sequence[Cell]) -> Iterator[WriteSession]:
-        """Hold a lease that names ``cells`` while writing to them; it ends with the block."""
+        """Hold a lease that names ``cells`` while writing to them.
+
+        It may be one that earlier sessions of this process held, and is kept for later ones.
+        """
         session = WriteSession(self, cells)
         try:
             yield session

@@ -2,7 +2,8 @@
 
 The steps are those of the writer in docs/format/write-order.md, in that order: (1) lease naming
 the cells, (2) gc's condemned list, (3) reused packs confirmed, (4) own packs durable, (5) head
-read, (6) lease checked, (7) next version of the cell created, (8) lease ended.
+read, (6) lease checked, (7) next version of the cell created, (8) lease released. What lease it is,
+and how long it is kept, is the business of ``lease_keeper``.
 """
 
 from __future__ import annotations
@@ -15,18 +16,23 @@ from typing import TYPE_CHECKING, TypeVar
 from ahstore.codec.canonical import Value
 from ahstore.codec.digests import sha256
 from ahstore.errors import ConflictError, OutcomeUnknownError
-from ahstore.ids import Address, ChunkId, CommitId, PackId, PageId, RecordId
+from ahstore.ids import Address, ChunkId, CommitId, PageId, RecordId
 from ahstore.objects.commit import Commit, encode
 from ahstore.packs.place import Family, Kind, Place
 from ahstore.packs.writer import FinishedPack, PackWriter
 from ahstore.storage.cells import Cell, CellConflictError, Cells, CellState, CellVersion
-from ahstore.storage.leases import Lease
+from ahstore.versions.finishing import Finishing
+from ahstore.versions.lease_keeper import GC_CELL
 
 if TYPE_CHECKING:
     from ahstore.versions.repository import Repository
 
-GC_CELL = Cell("gc", ("main",))
+__all__ = ["GC_CELL", "WriteSession", "retried"]
+
 PACK_TARGET_BYTES = 256 * 2**20
+SMALL_BYTES = 512 * 1024
+"""Chunks of a session that has no more of them go into its meta pack: one file to write, not two."""
+
 MAX_ATTEMPTS = 200
 MAX_BACKOFF_SECONDS = 0.5
 LOCATED_PAGES = 16
@@ -44,30 +50,30 @@ class WriteSession:
 
     def __init__(self, repo: Repository, cells: Sequence[Cell]) -> None:
         self._repo = repo
-        self._lease = Lease.take(repo.cells, cells)
-        self._unresolved = False
-        try:
-            self._condemned = _condemned_packs(repo.cells)
-        except BaseException:
-            self._lease.end()
-            raise
-        self._present: dict[PackId, bool] = {}
+        self._held = repo.leases.hold(cells)
+        self._present = self._held.confirmed.present
+        self._condemned = self._held.confirmed.condemned
         self._own: dict[tuple[Kind, Address], Place | None] = {}
+        # Chunks that wait in memory, until they are many or the meta pack is written.
+        self._small: dict[Address, bytes] | None = {}
+        self._small_bytes = 0
         self._writers: dict[Family, PackWriter] = {}
+        self._finishing = Finishing()
         self._finished: list[FinishedPack] = []
         self._new_bytes = 0
 
     def close(self) -> None:
-        """Give up what was not published and end the lease."""
-        for writer in self._writers.values():
-            writer.abort()
-        self._writers.clear()
-        # Only now, for others may wait for the cell's lock; until then `_own` knows.
-        if self._finished:
-            self._repo.index.add(*self._finished)
-        # A create whose fate is unknown may still land: the lease then has to stay (protocol, 8).
-        if not self._unresolved:
-            self._lease.end()
+        """Give up what was not published and release the lease."""
+        try:
+            self._finished += self._finishing.abandon()
+            for writer in self._writers.values():
+                writer.abort()
+            self._writers.clear()
+            # Only now, for others may wait for the cell's lock; until then `_own` knows.
+            if self._finished:
+                self._repo.index.add(*self._finished)
+        finally:
+            self._held.release()
 
     def beat(self) -> None:
         """Show that the writer lives, for work that puts nothing for long; cheap to call often."""
@@ -77,18 +83,18 @@ class WriteSession:
 
     def put_chunk(self, data: bytes | memoryview) -> ChunkId:
         """Store a chunk and return its id; one that the store has is not written again."""
-        self._lease.beat()
+        self._held.beat()
         address = sha256(data)
         stored = self.has(Kind.CHUNK, address)
         if not stored and self._look_around(len(data)):
             stored = self.has(Kind.CHUNK, address)
         if not stored:
-            self._add("data", Kind.CHUNK, address, data)
+            self._add_chunk(address, data)
         return ChunkId(address)
 
     def put_chunks(self, ids: Sequence[ChunkId], chunks: Sequence[bytes | memoryview]) -> None:
         """Store many small chunks by their ids, asking the index for all at once."""
-        self._lease.beat()
+        self._held.beat()
         self._look_around(sum(map(len, chunks)))
         own = self._own
         new = {i: data for i, data in zip(ids, chunks, strict=True) if (Kind.CHUNK, i) not in own}
@@ -96,7 +102,23 @@ class WriteSession:
             if self._confirm(place):
                 del new[chunk]
         for chunk, data in new.items():
-            self._add("data", Kind.CHUNK, chunk, data)
+            self._add_chunk(chunk, data)
+
+    def _add_chunk(self, address: Address, data: bytes | memoryview) -> None:
+        small = self._small
+        if small is None:
+            self._add("data", Kind.CHUNK, address, data)
+            return
+        self._small_bytes += len(data)
+        if self._small_bytes <= SMALL_BYTES:
+            small[address] = bytes(data)
+            self._own[Kind.CHUNK, address] = None
+            return
+        # Not small any more: all of it, and what comes, goes where data goes.
+        self._small = None
+        for earlier, kept in small.items():
+            self._add("data", Kind.CHUNK, earlier, kept)
+        self._add("data", Kind.CHUNK, address, data)
 
     def _look_around(self, size: int) -> bool:
         """Once, before much is written, learn of the packs that others have written."""
@@ -144,7 +166,8 @@ class WriteSession:
         writer.add(kind, address, data)
         self._own[kind, address] = None
         if writer.size >= PACK_TARGET_BYTES:
-            self._finish(family)
+            del self._writers[family]
+            self._finishing.start(writer)
 
     def _confirm(self, place: Place) -> bool:
         known = self._present.get(place.pack)
@@ -157,18 +180,37 @@ class WriteSession:
 
     # Publishing.
 
-    def flush(self) -> None:
-        """Make everything put so far durable; data before what refers to it."""
-        for family in ("data", "meta"):
-            self._finish("data" if family == "data" else "meta")
+    def start_flush(self) -> None:
+        """Begin to make the data put so far durable, beside what the caller does next.
 
-    def _finish(self, family: Family) -> None:
-        writer = self._writers.pop(family, None)
-        finished = writer.finish() if writer else None
-        if finished is None:
-            return
+        What is too little for a pack of its own stays in memory until ``flush``.
+        """
+        if self._small:
+            small, self._small = self._small, {}
+            self._small_bytes = 0
+            for address, data in small.items():
+                self._add("meta", Kind.CHUNK, address, data)
+        writer = self._writers.pop("data", None)
+        if writer is not None:
+            self._finishing.start(writer)
+
+    def flush(self) -> None:
+        """Make everything put so far durable; data before what refers to it.
+
+        Raises:
+            StorageError: a pack could not be published.
+        """
+        self.start_flush()
+        for finished in self._finishing.wait(self._held.beat):
+            self._learn(finished)
+        writer = self._writers.pop("meta", None)
+        last = writer.finish() if writer else None
+        if last is not None:
+            self._learn(last)
+
+    def _learn(self, finished: FinishedPack) -> None:
         self._present[finished.id] = True
-        if family == "meta":
+        if finished.family == "meta":
             for address, place in finished.entries:
                 self._own[place.kind, address] = place
         self._finished.append(finished)
@@ -192,11 +234,12 @@ class WriteSession:
             OutcomeUnknownError: no answer came and reading back gave none.
         """
         self.flush()
-        self._lease.check()
+        self._held.check()
         try:
             return self._repo.cells.swap(cell, expected, value)
         except OutcomeUnknownError:
-            self._unresolved = True
+            # It may still land: the lease then has to stay (protocol, 8).
+            self._held.leave_unresolved()
             raise
 
     def update(
@@ -245,12 +288,3 @@ def _until_won(attempt: Callable[[], Result], cell: Cell) -> Result:
         f"{MAX_ATTEMPTS} attempts to change {'/'.join(cell.key)} lost to other writers; try again",
         cell=cell.folder,
     )
-
-
-def _condemned_packs(cells: Cells) -> frozenset[PackId]:
-    """Return the packs that gc may be deleting: those of an open plan or of a final list."""
-    gc = cells.read(GC_CELL)
-    if gc.state is not CellState.LIVE or gc.value.get("phase") not in ("open", "final"):
-        return frozenset()
-    packs = gc.value.get("packs")
-    return frozenset(PackId(str(p)) for p in packs) if isinstance(packs, list) else frozenset()

@@ -47,7 +47,11 @@ class Two:
 
     def kill(self, op: str = "*", *, skip: int = 0, under: str = "") -> None:
         """Let ann die at an operation: from then on nothing of hers reaches the storage."""
-        self.faults.fail(op, lambda _: Killed(), skip=skip, under=under, times=10**9)
+        self.faults.fail(op, lambda _: self._die(), skip=skip, under=under, times=10**9)
+
+    def _die(self) -> Killed:
+        self.ann.repo.leases._begin()  # a dead process ends no lease
+        return Killed()
 
     def everything(self) -> dict[str, object]:
         """Return all that can be seen, by every way there is to see it."""

@@ -19,25 +19,28 @@ from ahstore.versions.history.closure import check_complete
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
-from ahstore.versions.session import GC_CELL, WriteSession
+from ahstore.versions.session import GC_CELL, SMALL_BYTES, WriteSession
 from tests.versions.kit import Asset
 
 CELL = Cell("test", ("one",))
 
 
-def test_a_session_holds_a_lease_and_ends_it(repo: Repository) -> None:
+def test_a_session_holds_a_lease_that_the_store_ends_when_closed(repo: Repository) -> None:
     with repo.session([CELL]):
         assert len(list(list_leases(repo.cells))) == 1
+    assert len(list(list_leases(repo.cells))) == 1
+    repo.close()
     assert list(list_leases(repo.cells)) == []
 
 
-def test_a_session_that_fails_ends_its_lease(repo: Repository) -> None:
+def test_a_session_that_fails_leaves_nothing(repo: Repository) -> None:
     def fail(session: WriteSession) -> None:
         session.put_chunk(b"x")
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError), repo.session([CELL]) as session:
         fail(session)
+    repo.leases.rest()
     assert list(list_leases(repo.cells)) == []
     assert list(repo.storage.list("packs/")) == []
 
@@ -66,23 +69,24 @@ def test_a_condemned_pack_is_not_reused(repo: Repository, phase: str) -> None:
     place = repo.place(Kind.CHUNK, chunk)
     repo.cells.swap(GC_CELL, -1, {"phase": phase, "packs": [place.pack]})
     put(repo, b"data")
-    assert len(list(repo.storage.list("packs/data/"))) == 2
+    assert len(list(repo.storage.list("packs/"))) == 2
 
 
 def test_a_pack_that_is_there_is_reused(repo: Repository) -> None:
     put(repo, b"data")
     repo.cells.swap(GC_CELL, -1, {"phase": "done", "packs": []})
     put(repo, b"data")
-    assert len(list(repo.storage.list("packs/data/"))) == 1
+    assert len(list(repo.storage.list("packs/"))) == 1
 
 
 def test_a_pack_that_is_gone_is_not_reused(repo: Repository) -> None:
     """The cached index may know places that gc has deleted since."""
     put(repo, b"data")
-    for key in list(repo.storage.list("packs/data/")):
+    repo.leases.rest()  # gc deletes no pack that a lease still held has confirmed
+    for key in list(repo.storage.list("packs/")):
         repo.storage.delete(key)
     put(repo, b"data")
-    assert len(list(repo.storage.list("packs/data/"))) == 1
+    assert len(list(repo.storage.list("packs/"))) == 1
     assert repo.read_chunk(ChunkId(sha256(b"data"))) == b"data"
 
 
@@ -100,10 +104,11 @@ def test_a_lost_race_is_run_again_on_the_new_value(repo: Repository) -> None:
 
 
 def test_an_incomplete_commit_is_found_out(asset: Asset) -> None:
-    asset.write(a="1")
+    asset.write(a=random.Random(3).randbytes(SMALL_BYTES + 1))
     commit = asset.commit()
     with asset.repo.session([CELL]) as session:
         check_complete(asset.repo, commit, session)
+    asset.repo.leases.rest()
     for key in list(asset.repo.storage.list("packs/data/")):
         asset.repo.storage.delete(key)
     with (
@@ -117,6 +122,7 @@ def test_what_a_commit_writes_and_in_which_order(asset: Asset) -> None:
     """Data, then meta, then the lease is read, then the branch: nothing dangling can be seen."""
     asset.write(**{f"f{n}": str(n) for n in range(500)})
     asset.commit()
+    asset.repo.leases.rest()
     recording = RecordingStorage(asset.repo.storage)
     repo = Repository(
         recording,
@@ -131,10 +137,38 @@ def test_what_a_commit_writes_and_in_which_order(asset: Asset) -> None:
         for call in recording.calls
         if call.op in ("create", "commit", "replace")
     ]
-    assert writes == ["cells/lease", "packs/data", "packs/meta", "cells/ref", "cells/lease"]
+    assert writes == ["cells/lease", "packs/meta", "cells/ref"]
+    check = ("newest_version", "cells/lease")
+    ops = [(call.op, "/".join(call.key.split("/")[:2])) for call in recording.calls]
+    assert (
+        ops.index(("commit", "packs/meta")) < ops.index(check) < ops.index(("create", "cells/ref"))
+    )
     written = sum(c.size for c in recording.calls if c.op in ("create", "commit"))
     assert written < 64 * 1024
     assert Refs(repo).get(asset.id, "main").number == 2
+    repo.close()
+
+
+def test_data_that_is_not_small_has_a_pack_of_its_own(asset: Asset) -> None:
+    """History is read without touching data; and what refers to data follows it."""
+    recording = recorded(asset.repo)
+    repo = Repository(recording, settings_of(asset.repo), None)
+    asset.write(a=random.Random(4).randbytes(3 * SMALL_BYTES), b=b"b")
+    commit_files(repo, asset.id, "main", message="m", committer="ann", add=[f"{asset.work}/*"])
+    writes = [
+        "/".join(c.key.split("/")[:2]) for c in recording.calls if c.op in ("create", "commit")
+    ]
+    assert writes == ["cells/lease", "packs/data", "packs/meta", "cells/ref"]
+    assert recording.carried("write", under="packs/meta") < 4096
+    repo.close()
+
+
+def recorded(repo: Repository) -> RecordingStorage:
+    return RecordingStorage(repo.storage)
+
+
+def settings_of(repo: Repository) -> dict[str, object]:
+    return {"id": repo.creation_id, "chunking": repo.cutting.to_value()}
 
 
 def test_a_large_write_looks_for_what_others_have_stored(

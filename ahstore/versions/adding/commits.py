@@ -96,7 +96,7 @@ def commit_files(
         sink = StoringSink(repo, session)
         tree = repo.files(head)
         after.contents = _ingested(repo, files, sink, tree, rehash=rehash, monitor=monitor)
-        session.flush()  # data is written once, and not while others wait for the branch
+        session.start_flush()  # data is written once, and not while others wait for the branch
 
         def propose(head: CommitId | None) -> Proposal | None:
             assert head is not None
@@ -169,8 +169,8 @@ def commit_tree(
         rows = {row[PATH]: row for row in after.contents.rows(None)}
         for path, data in (extra or {}).items():
             rows[check_object_path(path)] = _row_of_bytes(repo, path, data, sink)
+        session.start_flush()
         root = _whole_tree(rows, session)
-        session.flush()
 
         def propose(head: CommitId | None) -> Proposal | None:
             parent = head or base
