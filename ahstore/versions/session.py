@@ -77,7 +77,7 @@ class WriteSession:
 
     def beat(self) -> None:
         """Show that the writer lives, for work that puts nothing for long; cheap to call often."""
-        self._lease.beat()
+        self._held.beat()
 
     # Blobs.
 
