@@ -50,6 +50,7 @@ def run_options(command: Command) -> Command:
         click.option("-s", "--git-subpath", default=".", metavar="SUBPATH", help="Folder of the code in the repository."),
         click.option("-p", "--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter for the code; repeat for more."),
         click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End the run as failed after so long."),
+        click.option("--at-once", type=click.IntRange(min=1), metavar="N", help="Queue the run: N queued runs work at once on this machine."),
         click.option("--wait", is_flag=True, help="Wait until the run has ended; exit 1 if it failed."),
         json_option,
     ]  # fmt: skip
@@ -73,6 +74,23 @@ def parse_pairs(texts: Sequence[str], what: str) -> dict[str, Any]:
             raise InvalidInputError(f"{what} {key!r} is given twice", value=text)
         pairs[key] = _value(value)
     return pairs
+
+
+def parse_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """Return ``KEY=V1,V2…`` arguments as lists of values by key; each value as in `parse_pairs`.
+
+    Raises:
+        InvalidInputError: there is no ``=``, no key, or a key twice.
+    """
+    grid: dict[str, list[Any]] = {}
+    for text in texts:
+        key, equals, values = text.partition("=")
+        if not equals or not key.strip():
+            raise InvalidInputError(f"invalid sweep {text!r}: write KEY=V1,V2", value=text)
+        if key in grid:
+            raise InvalidInputError(f"the sweep of {key!r} is given twice", value=text)
+        grid[key] = [_value(value) for value in values.split(",")]
+    return grid
 
 
 def _value(text: str) -> Any:

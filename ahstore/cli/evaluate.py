@@ -25,6 +25,7 @@ def evaluate(
     git_subpath: str,
     params: tuple[str, ...],
     timeout: float | None,
+    at_once: int | None,
     wait: bool,
     as_json: bool,
 ) -> int:
@@ -50,6 +51,7 @@ def evaluate(
             git_subpath=git_subpath,
             params=parse_pairs(params, "parameter"),
             timeout=timeout,
+            at_once=at_once,
         )
     )
     return after_start(session, run, wait=wait, as_json=as_json)

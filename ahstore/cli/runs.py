@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from ahstore.cli import exit_codes
-from ahstore.cli.emit import emit_json
+from ahstore.cli.emit import emit, emit_json
 from ahstore.cli.quantity import short_id
 from ahstore.cli.session import Session
-from ahstore.cli.table import first_line
+from ahstore.cli.table import clean, first_line, table
 from ahstore.errors import RunFailedError
 
 if TYPE_CHECKING:
@@ -51,6 +52,55 @@ def wait_for(session: Session, run: Run, *, timeout: float | None, as_json: bool
         )
     session.info(f"Run {run.name} succeeded{_made(run)}")
     return exit_codes.DONE
+
+
+def after_sweep(session: Session, runs: Sequence[Run], *, wait: bool, as_json: bool) -> int:
+    """Do what a sweep does once its runs have started; with ``wait`` end with a table of them all.
+
+    Raises:
+        RunFailedError: some did not succeed.
+    """
+    if wait:
+        session.info(f"Waiting for {len(runs)} runs")
+        try:
+            for run in runs:
+                run.wait()
+        except KeyboardInterrupt:
+            session.info("The runs go on: 'ah ls workflow', 'ah stop NAME'")
+            raise click.Abort from None
+    if as_json:
+        emit_json([run.to_dict() for run in runs])
+    else:
+        emit(_sweep_table(runs))
+    failed = [run.name for run in runs if wait and run.status != "Succeeded"]
+    if failed:
+        raise RunFailedError(
+            f"{len(failed)} of {len(runs)} runs did not succeed: {', '.join(failed)}"
+        )
+    return exit_codes.DONE
+
+
+def _sweep_table(runs: Sequence[Run]) -> Iterator[str]:
+    """Return a line for each run: its parameters, and the last of each metric that it logged."""
+    params = list(dict.fromkeys(name for run in runs for name in run.to_dict()["params"]))
+    lasts = [run.last_metrics() for run in runs]
+    metrics = sorted({name for last in lasts for name in last} - {"step"})
+    rows = (
+        [
+            run.name,
+            run.to_dict()["branch"],
+            *(clean(str(run.to_dict()["params"].get(name, "-"))) for name in params),
+            run.status,
+            *(clean(_number(last.get(name))) for name in metrics),
+        ]
+        for run, last in zip(runs, lasts, strict=True)
+    )
+    titles = ["NAME", "BRANCH", *map(clean, params), "STATUS", *map(clean, metrics)]
+    return table(titles, rows)
+
+
+def _number(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
 def _made(run: Run) -> str:

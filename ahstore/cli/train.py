@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from ahstore.cli.arguments import parse_pairs, run_options
+from ahstore.cli.arguments import parse_grid, parse_pairs, run_options
 from ahstore.cli.lazy import Verb
 from ahstore.cli.paths import PATH
-from ahstore.cli.runs import after_start
+from ahstore.cli.runs import after_start, after_sweep
 from ahstore.cli.session import Session, pass_session
 
 
@@ -23,6 +25,13 @@ from ahstore.cli.session import Session, pass_session
 @click.option(
     "-c", "--checkpoint", metavar="MODEL:REF", help="Continue from this version of a model."
 )
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="KEY=V1,V2…",
+    help="A run and a branch for each value; repeat for all combinations.",
+)
 @run_options
 @pass_session
 def train(
@@ -37,6 +46,8 @@ def train(
     git_subpath: str,
     params: tuple[str, ...],
     timeout: float | None,
+    at_once: int | None,
+    sweeps: tuple[str, ...],
     wait: bool,
     as_json: bool,
 ) -> int:
@@ -49,17 +60,25 @@ def train(
     Example:
       ah train image-classification/mnist-cnn-keras -b epoch-5 -d image-classification/mnist \\
           -v 100Mi -r https://github.com/user/repo -i master -s mnist
+
+    \b
+    With --sweep the branches are BRANCH-KEY-VALUE…, and --wait ends with a table:
+      ah train F/A -b try --sweep lr=0.1,0.01 --sweep bs=16,32 --at-once 2 --wait …
     """  # noqa: D301  \b is a control character here
     model = session.store().model(path)
-    run = model.train(
-        branch=branch,
-        dataset=dataset,
-        checkpoint=checkpoint,
-        volume=volume,
-        git_repo=git_repo,
-        git_revision=git_revision,
-        git_subpath=git_subpath,
-        params=parse_pairs(params, "parameter"),
-        timeout=timeout,
-    )
+    options: dict[str, Any] = {
+        "dataset": dataset,
+        "checkpoint": checkpoint,
+        "volume": volume,
+        "git_repo": git_repo,
+        "git_revision": git_revision,
+        "git_subpath": git_subpath,
+        "params": parse_pairs(params, "parameter"),
+        "timeout": timeout,
+        "at_once": at_once,
+    }
+    if sweeps:
+        runs = model.sweep(branch, parse_grid(sweeps), **options)
+        return after_sweep(session, runs, wait=wait, as_json=as_json)
+    run = model.train(branch, **options)
     return after_start(session, run, wait=wait, as_json=as_json)

@@ -326,6 +326,7 @@ class Model(Asset):
         checkpoint: Version | str | None = None,
         params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        at_once: int | None = None,
     ) -> Run:
         """Start a training and return at once; the run goes on by itself.
 
@@ -341,6 +342,8 @@ class Model(Asset):
             checkpoint: a model's version to continue from, or its path.
             params: given to the code as JSON in ``AH_PARAMS``.
             timeout: seconds after which the run is ended as failed.
+            at_once: queue the run: it waits while so many queued before it, on this machine, wait
+                or work.
 
         Raises:
             InvalidInputError: an argument is malformed.
@@ -359,6 +362,7 @@ class Model(Asset):
             git_subpath=git_subpath,
             params=params,
             timeout=timeout,
+            at_once=at_once,
         )
         run = self.run_of(record)
         what = "Training"
@@ -367,6 +371,33 @@ class Model(Asset):
         self.core.notify(f"{what} with codes {run.git_repo} and dataset {data.name}")
         self.core.notify(f"Generated model files will be saved to branch {branch} of {self.title}")
         return run
+
+    def sweep(
+        self,
+        branch: str,
+        grid: Mapping[str, Sequence[Any]],
+        *,
+        params: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> list[Run]:
+        """Start a training for every combination of the values in ``grid``, a branch for each.
+
+        Args:
+            branch: what the branches' names begin with: ``sweep`` gives ``sweep-lr-0.1-bs-32``.
+            grid: values by parameter, ``{"lr": [0.1, 0.01], "bs": [16, 32]}``.
+            params: further parameters, the same for all.
+            options: as for `train`; ``at_once`` bounds how many work at once.
+
+        Raises:
+            InvalidInputError: a parameter has no value, or there are too many combinations.
+        """
+        from ahstore.jobs.sweep import branch_names, combinations  # start-up
+
+        points = combinations(grid)
+        return [
+            self.train(name, params={**(params or {}), **point}, **options)
+            for point, name in zip(points, branch_names(branch, points), strict=True)
+        ]
 
     def _checkpoint(self, checkpoint: Version | str) -> tuple[AssetRecord, str]:
         if isinstance(checkpoint, str):

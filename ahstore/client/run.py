@@ -77,6 +77,12 @@ class Run:
         """
         return self._core.jobs.metrics(self.record, follow=follow)
 
+    def last_metrics(self) -> dict[str, Any]:
+        """Return the last value of each metric that the run has logged so far."""
+        from ahstore.jobs.metrics import last_values  # start-up
+
+        return last_values(self.metrics())
+
     def verdict(self) -> dict[str, Any] | None:
         """Return what a rerun has shown, None for other runs and those that have not succeeded.
 

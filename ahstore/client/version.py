@@ -291,6 +291,7 @@ class Version:
         *,
         params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        at_once: int | None = None,
     ) -> Run:
         """Start an evaluation of this version and return at once; the run goes on by itself.
 
@@ -302,6 +303,8 @@ class Version:
             git_subpath: folder of the code in the repository.
             params: given to the code as JSON in ``AH_PARAMS``.
             timeout: seconds after which the run is ended as failed.
+            at_once: queue the run: it waits while so many queued before it, on this machine, wait
+                or work.
 
         Raises:
             InvalidInputError: this is no model's version, or an argument is malformed.
@@ -320,6 +323,7 @@ class Version:
             git_subpath=git_subpath,
             params=params,
             timeout=timeout,
+            at_once=at_once,
         )
         run = model.run_of(record)
         self._core.notify(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ahstore.errors import AhError
+from ahstore.errors import AhError, InvalidInputError
 from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord
 from ahstore.ids import CommitId, RunId, new_entity_id
@@ -63,11 +63,14 @@ class Jobs:
         git_subpath: str = ".",
         params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        at_once: int | None = None,
     ) -> RunRecord:
         """Start a training and return at once; it goes on without its caller.
 
         What the code leaves in ``AH_OUTPUT_DIR`` becomes one commit on ``branch``, which is made
         if it is not there. ``volume`` is in bytes or as ``100Mi``, ``timeout`` in seconds.
+        ``at_once`` queues the run: it stays ``Pending`` while so many that were queued on this
+        machine before it wait or work.
 
         Raises:
             InvalidInputError: an argument is malformed, or an asset of the wrong kind.
@@ -86,7 +89,7 @@ class Jobs:
             params=params,
             timeout=timeout,
         )
-        return self._start(submission)
+        return self._start(submission, at_once=at_once)
 
     def evaluate(
         self,
@@ -101,6 +104,7 @@ class Jobs:
         git_subpath: str = ".",
         params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        at_once: int | None = None,
     ) -> RunRecord:
         """Start an evaluation and return at once; it goes on without its caller.
 
@@ -118,7 +122,7 @@ class Jobs:
             params=params,
             timeout=timeout,
         )
-        return self._start(submission)
+        return self._start(submission, at_once=at_once)
 
     def rerun(self, model: AssetRecord, ref: str, *, git_repo: str | None = None) -> RunRecord:
         """Do the training again that made a version, and return at once; it goes on by itself.
@@ -238,8 +242,10 @@ class Jobs:
     def _look(self, run: RunRecord) -> RunRecord:
         return self._observer.look(self._records.get(run.spec.model, run.id))
 
-    def _start(self, submission: Submission) -> RunRecord:
+    def _start(self, submission: Submission, *, at_once: int | None = None) -> RunRecord:
         """Record the run with a supervisor that waits, then send it off (see ``spawn.py``)."""
+        if at_once is not None and at_once < 1:
+            raise InvalidInputError(f"at least 1 run must be allowed at once, not {at_once}")
         spec = submission.spec
         run = RunId(new_entity_id())
         workspace = Workspace.of(self._runs_root, run)
@@ -266,6 +272,7 @@ class Jobs:
                         model=spec.model,
                         secret_url=submission.source.secret_url,
                         storage_options=self._hub.repo.storage_options,
+                        at_once=at_once,
                     )
                 )
         except BaseException:

@@ -40,6 +40,7 @@ class Orders:
     model: str
     secret_url: str | None
     storage_options: Mapping[str, Any] | None = None
+    at_once: int | None = None
 
     def to_json(self) -> str:
         """Return the line that goes over the pipe."""

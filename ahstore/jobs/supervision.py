@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ahstore.codec.canonical import Value
@@ -30,6 +30,7 @@ from ahstore.jobs.logs import METRICS, LogWriter
 from ahstore.jobs.metrics import MetricsTail
 from ahstore.jobs.observer import Observer
 from ahstore.jobs.publication import Publication
+from ahstore.jobs.queueing import QUEUE_FOLDER, Ticket
 from ahstore.jobs.records import RunRecord, RunRecords, RunState
 from ahstore.jobs.spawn import Orders
 from ahstore.jobs.spec import params_to_json
@@ -45,6 +46,7 @@ from ahstore.versions.restoring.checkout import download
 
 USAGE_POLL_SECONDS = 0.5
 METRICS_POLL_SECONDS = 0.5
+QUEUE_POLL_SECONDS = 0.2
 SAVE_TRIES = 5
 SAVE_PAUSE_SECONDS = 1.0
 
@@ -66,7 +68,10 @@ def carry_out(run: str, orders_text: str, *, on_phase: OnPhase = lambda _: None)
         model = AssetId(parse_entity_id(orders.model))
         record = records.get(model, RunId(parse_entity_id(run)))
         if record.supervisor == ProcessIdentity.current():
-            Supervision(hub, records, record, orders.secret_url, on_phase=on_phase).run()
+            supervision = Supervision(
+                hub, records, record, orders.secret_url, on_phase=on_phase, at_once=orders.at_once
+            )
+            supervision.run()
     finally:
         repo.close()
 
@@ -82,6 +87,7 @@ class Supervision:
         secret_url: str | None,
         *,
         on_phase: OnPhase,
+        at_once: int | None = None,
     ) -> None:
         self._hub = hub
         self._repo = hub.repo
@@ -95,6 +101,7 @@ class Supervision:
         self._log = LogWriter(self._repo.storage, record.id, secrets=secrets)
         self._watch = Watch(records, record, local=self._is_local_store())
         self._on_phase = on_phase
+        self._at_once = at_once
         self._command: tuple[str, ...] = ()
         self._metrics = MetricsTail(
             self._workspace.metrics_file,
@@ -161,6 +168,28 @@ class Supervision:
         return "Failed", reason
 
     def _work(self) -> None:
+        with self._turn():
+            self._work_in_turn()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait, if the run was queued, until it is its turn."""
+        if self._at_once is None:
+            yield
+            return
+        folder = os.path.join(os.path.dirname(self._workspace.root), QUEUE_FOLDER)
+        with Ticket(folder, self._record.id, self._record.created) as ticket:
+            if not ticket.is_turn(self._at_once):
+                self._log.note(f"waits: {self._at_once} runs may go on at once")
+                self._on_phase("queued")
+            while not ticket.is_turn(self._at_once):
+                self._log.tick()
+                if self._watch.should_stop():
+                    self._watch.raise_why()
+                time.sleep(QUEUE_POLL_SECONDS)
+            yield
+
+    def _work_in_turn(self) -> None:
         self._claim()
         folder = self._fetch()
         started = self._repo.storage.now()
