@@ -10,16 +10,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from ahstore.client.asset import Dataset, Model
+from ahstore.client.branch import Branch
 from ahstore.client.config import Login, forget_login, load_settings, write_login
 from ahstore.client.core import Notify, silent
 from ahstore.client.describe import Records
 from ahstore.client.folder import Folder
-from ahstore.client.ref import Branch, Commit, Tag
+from ahstore.client.ref import Commit, Tag
 from ahstore.client.run import Run
 from ahstore.client.store import Resource, Store
+from ahstore.client.transaction import Transaction
 from ahstore.client.transfer import clone, sync
 from ahstore.client.version import Additions, Version
 from ahstore.errors import (
@@ -52,10 +54,11 @@ from ahstore.versions.restoring.checkout import DownloadResult
 __all__ = [  # noqa: RUF022  the calls first, then classes, then errors
     "open", "login", "logout",
     "create_folder", "get_folder", "list_folder", "get_asset",
-    "create", "get", "list", "update", "delete", "commit", "download", "merge", "reset",
-    "delete_evaluation", "export", "import_bundle", "sync", "clone", "gc", "fsck",
-    "Store", "Folder", "Model", "Dataset", "Branch", "Tag", "Commit", "Run", "Monitor",
-    "GcReport", "FsckReport",
+    "create", "get", "list", "update", "delete", "undelete", "commit", "transaction", "download",
+    "merge", "revert", "cherry_pick", "restore", "reset", "delete_evaluation",
+    "export", "import_bundle", "sync", "clone", "gc", "fsck",
+    "Store", "Folder", "Model", "Dataset", "Branch", "Tag", "Commit", "Transaction", "Run",
+    "Monitor", "GcReport", "FsckReport",
     "AhError", "AlreadyExistsError", "ConflictError", "CorruptError", "DivergedError",
     "InvalidInputError",
     "MergeConflictError", "NotFoundError", "ObjectNotFoundError", "OutcomeUnknownError",
@@ -218,6 +221,11 @@ def delete(path: str, *, resource: Resource | None = None, force: bool = False) 
     default_store().delete(path, resource=resource, force=force)
 
 
+def undelete(path: str, *, resource: Literal["branch", "tag"] = "branch") -> Branch | Tag:
+    """Bring back a deleted branch or tag; see `Store.undelete`."""
+    return default_store().undelete(path, resource=resource)
+
+
 def commit(
     path: str,
     msg: str,
@@ -253,9 +261,32 @@ def merge(
     msg: str | None = None,
     strategy: Strategy = "three-way",
     expect: str | Commit | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Commit | None:
-    """Merge a version into a branch; see `Store.merge`."""
-    return default_store().merge(path, target, msg=msg, strategy=strategy, expect=expect)
+    """Merge a version into a branch; see `Asset.merge`."""
+    return default_store().merge(
+        path, target, msg=msg, strategy=strategy, expect=expect, metadata=metadata
+    )
+
+
+def revert(path: str, commit: str, **options: Any) -> Commit | None:
+    """Undo on a branch what a commit changed; options as for `Branch.revert`."""
+    return default_store().branch(path).revert(commit, **options)
+
+
+def cherry_pick(path: str, commit: str, **options: Any) -> Commit | None:
+    """Do again on a branch what a commit changed; options as for `Branch.cherry_pick`."""
+    return default_store().branch(path).cherry_pick(commit, **options)
+
+
+def restore(path: str, paths: Sequence[str], source: str, **options: Any) -> Commit | None:
+    """Bring objects of an older version back into a branch; options as for `Branch.restore`."""
+    return default_store().branch(path).restore(paths, source, **options)
+
+
+def transaction(path: str, message: str, **options: Any) -> Transaction:
+    """Begin a commit that is written piece by piece; see `Branch.transaction`."""
+    return default_store().branch(path).transaction(message, **options)
 
 
 def reset(path: str, ref: str | None = None, *, expect: str | Commit | None = None) -> None:

@@ -140,6 +140,10 @@ class Cutter:
             yield from segment.take(part, is_last=is_last)
         yield from segment.take(memoryview(b""), is_last=True)
 
+    def feed(self) -> Feed:
+        """Return what cuts a file whose bytes are handed to it; without boundaries of parts."""
+        return Feed(_Segment(self._engine(), self.params.max))
+
     def _engine(self) -> FastCDC:
         params = self.params
         return _load()(
@@ -148,6 +152,21 @@ class Cutter:
             max_size=params.max,
             normalized_chunking=params.normalization,  # type: ignore[arg-type]
         )
+
+
+class Feed:
+    """Cuts as :meth:`Cutter.cut` does, but is handed the blocks. Holds less than ``max`` bytes."""
+
+    def __init__(self, segment: _Segment) -> None:
+        self._segment = segment
+
+    def add(self, block: bytes | memoryview) -> Iterator[memoryview]:
+        """Yield the chunks that are sure now. To be used up before the next block."""
+        return self._segment.take(memoryview(block).cast("B"), is_last=False)
+
+    def end(self) -> Iterator[memoryview]:
+        """Yield the last chunks."""
+        return self._segment.take(memoryview(b""), is_last=True)
 
 
 def _ends(boundaries: Sequence[int], long: int) -> list[int]:

@@ -33,6 +33,23 @@ def expect_option(command: Command) -> Command:
     )(command)
 
 
+def metadata_option(command: Command) -> Command:
+    """Add ``--metadata``."""
+    return click.option(
+        "--metadata",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="What the commit carries beside its message; repeat for more.",
+    )(command)
+
+
+def strategy_option(*choices: str, text: str) -> Callable[[Command], Command]:
+    """Add ``--strategy``."""
+    return click.option(
+        "--strategy", type=click.Choice(choices), default=choices[0], show_default=True, help=text
+    )
+
+
 def rehash_option(command: Command) -> Command:
     """Add ``--rehash``."""
     return click.option(

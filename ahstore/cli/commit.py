@@ -5,7 +5,13 @@ from __future__ import annotations
 import click
 
 from ahstore.cli import listings
-from ahstore.cli.arguments import expect_option, json_option, rehash_option
+from ahstore.cli.arguments import (
+    expect_option,
+    json_option,
+    metadata_option,
+    parse_pairs,
+    rehash_option,
+)
 from ahstore.cli.emit import emit_json
 from ahstore.cli.lazy import Verb
 from ahstore.cli.paths import PATH
@@ -31,6 +37,7 @@ from ahstore.cli.session import Session, pass_session
     help="An object to delete, or all below sub/; repeat for more.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@metadata_option
 @expect_option
 @rehash_option
 @json_option
@@ -43,6 +50,7 @@ def commit(
     add: tuple[str, ...],
     delete: tuple[str, ...],
     dry_run: bool,
+    metadata: tuple[str, ...],
     expect: str | None,
     rehash: bool,
     as_json: bool,
@@ -63,13 +71,20 @@ def commit(
         raise click.UsageError("There is nothing to commit: give -a LOCAL[:PATH] or -d PATH.")
     if not message.strip():
         raise click.UsageError("The message (-m) is empty.")
+    carried = parse_pairs(metadata, "metadata")
     branch = session.store().branch(path)
     if dry_run:
         changes = branch.status(added, delete, rehash=rehash, monitor=session.monitor())
         listings.changes(session, changes, as_json=as_json, none="Nothing would change")
         return
     made = branch.create_commit(
-        message, delete, added, expect=expect, rehash=rehash, monitor=session.monitor()
+        message,
+        delete,
+        added,
+        expect=expect,
+        metadata=carried,
+        rehash=rehash,
+        monitor=session.monitor(),
     )
     if as_json:
         emit_json(None if made is None else made.to_dict())

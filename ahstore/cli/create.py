@@ -106,9 +106,14 @@ def branch(session: Session, path: str, source: str) -> None:
 @click.command(cls=Verb)
 @click.argument("path", type=PATH)
 @click.option("--source", metavar="REF", required=True, help="What the tag names.")
+@click.option("-f", "--force", is_flag=True, hidden=True, help="Refused: a tag does not move.")
 @pass_session
-def tag(session: Session, path: str, source: str) -> None:
-    """Create the tag PATH: ASSET:TAG."""
+def tag(session: Session, path: str, source: str, force: bool) -> None:
+    """Create the tag PATH: ASSET:TAG. A tag does not move."""
+    if force:
+        raise click.UsageError(
+            "A tag does not move: others may rely on it. Take another name, or delete it first."
+        )
     store = session.store()
     parts = store.path(path, need="ref")
     store.create(parts.format(), resource="tag", source=source)

@@ -36,7 +36,12 @@ SECTIONS = {
         "log": ("ahstore.cli.log:log", "Show the history of a version."),
         "diff": ("ahstore.cli.diff:diff", "Show what differs between two versions."),
         "merge": ("ahstore.cli.merge:merge", "Merge a version into a branch."),
+        "blame": ("ahstore.cli.blame:blame", "Show which commit brought each object."),
+        "revert": ("ahstore.cli.pick:revert", "Undo what a commit changed, by a new commit."),
+        "cherry-pick": ("ahstore.cli.pick:cherry_pick", "Do again what another branch's commit changed."),
+        "restore": ("ahstore.cli.restore:restore", "Bring back objects of an older version."),
         "reset": ("ahstore.cli.reset:reset", "Point a branch at another commit."),
+        "undelete": ("ahstore.cli.undelete:undelete", "Bring back a deleted branch or tag."),
     },
     "Training and evaluation": {
         "train": ("ahstore.cli.train:train", "Train a model with the code of a git repository."),

@@ -146,7 +146,12 @@ def version_record(version: Version) -> dict[str, Any]:
     """Return a version's commit, and how many objects and bytes it holds."""
     commit = version.get_commit()
     objects, size = commit.totals()
-    return commit.to_dict() | {"path": version.path, "objects": objects, "size_bytes": size}
+    return commit.to_dict() | {
+        "changes": commit.changes(),
+        "path": version.path,
+        "objects": objects,
+        "size_bytes": size,
+    }
 
 
 def _version_fields(session: Session, record: Mapping[str, Any]) -> Fields:
@@ -159,8 +164,17 @@ def _version_fields(session: Session, record: Mapping[str, Any]) -> Fields:
         "CREATED": f"{age(created, session.now)} ({local_time(created)})",
         "MESSAGE": [clean(line) for line in record["message"].splitlines()],
         "OBJECTS": f"{record['objects']} ({exact_size(record['size_bytes'])})",
+        "CHANGES": _changes(record["changes"]),
         "META_RANGE_ID": record["meta_range_id"],
     }
     if record["metadata"]:
         fields["METADATA"] = clean(json.dumps(record["metadata"]))
     return fields
+
+
+def _changes(counts: Mapping[str, int]) -> str:
+    shown = ", ".join(
+        f"{counts[what]} {what}" for what in ("added", "modified", "deleted") if counts[what]
+    )
+    grown = counts["grown_bytes"]
+    return f"{shown} ({'-' if grown < 0 else '+'}{exact_size(abs(grown))})" if shown else "none"

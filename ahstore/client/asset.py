@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ahstore.client import describe
+from ahstore.client.branch import Branch, merge_versions
 from ahstore.client.core import Core, check_sequence
-from ahstore.client.ref import Branch, Commit, Tag, find_version, merge_versions
+from ahstore.client.ref import Commit, Tag, find_version
 from ahstore.client.run import Run
 from ahstore.client.target import find_asset_record
 from ahstore.client.version import Additions, Version
@@ -17,6 +18,7 @@ from ahstore.hub.paths import DEFAULT_REF
 from ahstore.hub.records import AssetRecord
 from ahstore.ids import CommitId
 from ahstore.versions.history.merge import Strategy
+from ahstore.versions.history.undelete import undelete
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.resolve import resolve
 
@@ -129,6 +131,23 @@ class Asset:
         """
         return self.commit_of(resolve(self.core.repo, self.record.id, f"commit/{id}").commit)
 
+    def undelete_branch(self, name: str) -> Branch:
+        """Bring a deleted branch back, at the commit it was at.
+
+        Raises:
+            AlreadyExistsError: it is not deleted, or the name is another's now.
+            NotFoundError: there was none, or gc has taken it away.
+        """
+        undelete(self.core.repo, self.record.id, name, "branch", by=self.core.user)
+        self.core.notify(f"Bringing back branch {name} of {self.title}")
+        return Branch(self.as_concrete(), name)
+
+    def undelete_tag(self, name: str) -> Tag:
+        """Bring a deleted tag back; as `undelete_branch`."""
+        undelete(self.core.repo, self.record.id, name, "tag", by=self.core.user)
+        self.core.notify(f"Bringing back tag {name} of {self.title}")
+        return Tag(self.as_concrete(), name)
+
     def version(self, ref: str = DEFAULT_REF) -> Version:
         """Return the branch, tag or commit that ``ref`` means (`v1`, `tag/x`, `main~2`, `4d6988c3`)."""
         return find_version(self, ref)
@@ -143,7 +162,7 @@ class Asset:
 
     def _source(self, source: str | Version) -> tuple[CommitId, str | None]:
         if isinstance(source, Version):
-            return source.head, source.name if source.kind != "commit" else None
+            return source.head, source.via
         found = resolve(self.core.repo, self.record.id, source)
         return found.commit, found.via
 
@@ -221,11 +240,21 @@ class Asset:
         msg: str | None = None,
         strategy: Strategy = "three-way",
         expect: str | Commit | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Commit | None:
         """Merge ``source`` into the branch ``target``.
 
-        A target that has nothing new simply moves on. ``three-way`` takes what each side changed;
-        ``replace`` makes the target exactly the source.
+        A target that has nothing new simply moves on.
+
+        Args:
+            source: a version, or a reference of one.
+            target: the branch that is changed.
+            msg: the merge commit's message.
+            strategy: ``three-way`` takes what each side changed and refuses where both changed an
+                object differently; there ``ours`` takes the target's, ``theirs`` the source's.
+                ``replace`` makes the target exactly the source.
+            expect: fail unless this is the target's head.
+            metadata: small values that the merge commit carries.
 
         Returns:
             The target's new commit, None when it had all of the source already.
@@ -236,12 +265,12 @@ class Asset:
         """
         version = self.version(source) if isinstance(source, str) else source
         made = merge_versions(
-            self,
+            Branch(self.as_concrete(), target),
             version,
-            target,
             msg=msg,
             strategy=strategy,
             expect=self.expected(expect, target),
+            metadata=metadata,
         )
         return None if made is None else self.commit_of(made)
 

@@ -36,14 +36,15 @@ def objects(
     """Yield the objects of a commit whose paths start with ``prefix``, in order of paths."""
     rows = repo.files(commit).scan(prefix=prefix)
     if not located:
-        yield from map(_object, rows)
+        yield from map(object_, rows)
         return
     while batch := list(islice(rows, _BATCH_ROWS)):
         for row, address in zip(batch, physical_addresses(repo, batch), strict=True):
-            yield _object(row) | {"physical_address": address}
+            yield object_(row) | {"physical_address": address}
 
 
-def _object(row: Row) -> Record:
+def object_(row: Row) -> Record:
+    """Return an object, without ``physical_address``."""
     return {
         "checksum": row[MD5].hex(),
         "content_type": content_type.decode(row[CONTENT_TYPE]),

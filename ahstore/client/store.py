@@ -9,11 +9,12 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from ahstore.client import describe
 from ahstore.client.asset import Dataset, Model, make_asset
+from ahstore.client.branch import Branch
 from ahstore.client.config import load_settings
 from ahstore.client.core import Core, Notify, check_sequence, silent
 from ahstore.client.describe import Records
 from ahstore.client.folder import Folder
-from ahstore.client.ref import Branch, Commit, Tag
+from ahstore.client.ref import Commit, Tag
 from ahstore.client.run import Run
 from ahstore.client.target import find_path
 from ahstore.client.version import Additions, Version
@@ -435,10 +436,20 @@ class Store:
         msg: str | None = None,
         strategy: Strategy = "three-way",
         expect: str | Commit | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Commit | None:
         """Merge the version that ``path`` names into a branch of its asset; see `Asset.merge`."""
         version = self.version(path)
-        return version.asset.merge(version, target, msg=msg, strategy=strategy, expect=expect)
+        return version.asset.merge(
+            version, target, msg=msg, strategy=strategy, expect=expect, metadata=metadata
+        )
+
+    def undelete(self, path: str, *, resource: Literal["branch", "tag"] = "branch") -> Branch | Tag:
+        """Bring back the deleted branch or tag that ``path`` names; see `Asset.undelete_branch`."""
+        parts = self.path(path, need="ref")
+        asset = self._asset_at(parts)
+        name = _plain_name(parts.ref_or_main, resource)
+        return asset.undelete_tag(name) if resource == "tag" else asset.undelete_branch(name)
 
     def reset(
         self, path: str, ref: str | None = None, *, expect: str | Commit | None = None

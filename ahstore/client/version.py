@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ahstore.client import describe
+from ahstore.client import describe, history
 from ahstore.client.core import check_sequence
+from ahstore.client.history import LogOptions
 from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.ids import CommitId
 from ahstore.versions.adding.commits import preview
@@ -18,6 +19,8 @@ from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.refs import Ref, RefKind
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from ahstore.client.asset import Dataset, Model
     from ahstore.client.ref import Commit
     from ahstore.client.run import Run
@@ -34,6 +37,7 @@ class Version:
         asset: the model or dataset.
         kind: ``branch``, ``tag`` or ``commit``.
         name: of the branch or tag; a commit's full id.
+        via: the branch or tag by which it was named, None for a commit by its id.
     """
 
     kind = "version"
@@ -41,6 +45,7 @@ class Version:
     def __init__(self, asset: Model | Dataset, name: str, *, written: str | None = None) -> None:
         self.asset = asset
         self.name = name
+        self.via: str | None = name
         self._written = written
         self._core = asset.core
 
@@ -118,14 +123,37 @@ class Version:
         """Return in plain words who made this version, with what code, of what, measured how."""
         return "\n\n".join(self._core.jobs.why(self.asset.record, self.head))
 
-    def list_commit(self, limit: int | None = None) -> list[dict[str, Any]]:
-        """Return this commit and its ancestors, newest first, at most ``limit`` of them."""
-        return list(self.iter_commit(limit))
+    def list_commit(
+        self, limit: int | None = None, **only: Unpack[LogOptions]
+    ) -> list[dict[str, Any]]:
+        """Return this commit and its ancestors, newest first, at most ``limit`` of them.
 
-    def iter_commit(self, limit: int | None = None) -> Iterator[dict[str, Any]]:
+        Args:
+            limit: the most that are returned.
+            **only: which of them: ``paths author message since until first_parent``, see
+                `LogOptions`.
+        """
+        return list(self.iter_commit(limit, **only))
+
+    def iter_commit(
+        self, limit: int | None = None, **only: Unpack[LogOptions]
+    ) -> Iterator[dict[str, Any]]:
         """Yield what `list_commit` returns, as it is read."""
-        for commit_id, body in log(self._core.repo, self.head, limit=limit):
-            yield describe.commit(commit_id, body)
+        return history.commits(self._core.repo, self.head, limit, only)
+
+    def iter_graph(
+        self, limit: int | None = None, **only: Unpack[LogOptions]
+    ) -> Iterator[tuple[dict[str, Any], list[str]]]:
+        """Yield commits, none before one of its children, with their nearest ancestors listed."""
+        return history.graph(self._core.repo, self.head, limit, only)
+
+    def blame(self, path: str = "") -> Iterator[dict[str, Any]]:
+        """Yield the objects at or below ``path`` with the commit that brought each its content.
+
+        Each has ``path``, ``size_bytes`` and the commit's ``commit_id``, ``committer``,
+        ``creation_date`` and ``message``. The walk goes through the history once.
+        """
+        return history.origins(self._core.repo, self.head, path)
 
     def get_commit(self, index: int | None = None, id: str | None = None) -> Commit:  # noqa: A002
         """Return a commit of this history: the last one, or by position or id.

@@ -6,6 +6,7 @@ only when the other side has nothing left before it that could make it a common 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from ahstore.ids import PageId
@@ -19,16 +20,22 @@ def diff(
     source_b: PageSource,
     root_b: PageId,
     *,
+    low: str = "",
+    high: str | None = None,
     cache: PageCache | None = None,
     check: CheckRows | None = None,
 ) -> Iterator[tuple[Row | None, Row | None]]:
     """Yield the rows that differ, in key order: (only in a, None), (None, only in b), or (a, b).
+
+    Pages that hold no key of the range are not read, whether they differ or not.
 
     Args:
         source_a: reads the pages of the first tree.
         root_a: the first tree.
         source_b: reads the pages of the second tree.
         root_b: the second tree.
+        low: only keys from this one on.
+        high: only keys before this one; None: there is no such bound.
         cache: decoded pages, for both.
         check: checks the rows of each leaf read, such as ``file.check_rows``.
 
@@ -38,8 +45,8 @@ def diff(
     if root_a == root_b:
         return
     cache = PageCache() if cache is None else cache
-    a = _Side(PageReader(source_a, cache, check=check), root_a)
-    b = _Side(PageReader(source_b, cache, check=check), root_b)
+    a = _Side(PageReader(source_a, cache, check=check), root_a, low, high)
+    b = _Side(PageReader(source_b, cache, check=check), root_b, low, high)
     while not (a.done or b.done):
         if a.level == 0 and b.level == 0:
             yield from _compare_leaves(a, b)
@@ -89,6 +96,8 @@ def _compare_leaves(a: _Side, b: _Side) -> Iterator[tuple[Row | None, Row | None
 class _Side:
     """One tree on the way: the path of open pages, and what comes next.
 
+    What lies before ``low`` is passed over unopened, and nothing is left from ``high`` on.
+
     Attributes:
         head: the next row; that of an unopened page if ``level`` is 1 or more.
         level: of the page that ``head`` stands in.
@@ -96,10 +105,12 @@ class _Side:
         after: the last key passed.
     """
 
-    __slots__ = ("_path", "_reader", "after", "done", "head", "level")
+    __slots__ = ("_high", "_low", "_path", "_reader", "after", "done", "head", "level")
 
-    def __init__(self, reader: PageReader, root: PageId) -> None:
+    def __init__(self, reader: PageReader, root: PageId, low: str, high: str | None) -> None:
         self._reader = reader
+        self._low = low
+        self._high = high
         self._path: list[tuple[Page, int]] = [(reader.root(root), 0)]
         self.after: str | None = None
         self._look()
@@ -111,6 +122,8 @@ class _Side:
     def rest(self) -> list[Row]:
         """Return ``head`` and the rows after it in its page."""
         page, position = self._path[-1]
+        if self._high is not None and page.keys[-1] >= self._high:
+            return page.rows[position : bisect_left(page.keys, self._high)]
         return page.rows[position:] if position else page.rows
 
     def skip(self, count: int = 1) -> None:
@@ -140,10 +153,24 @@ class _Side:
         return rows
 
     def _look(self) -> None:
-        while self._path and self._path[-1][1] == len(self._path[-1][0].rows):
-            self._path.pop()
-        self.done = not self._path
-        if self._path:
+        while self._path:
             page, position = self._path[-1]
+            if position < len(page.rows) and page.keys[position] < self._low:
+                position = bisect_left(page.keys, self._low)
+                self.after = page.keys[position - 1]
+                self._path[-1] = page, position
+            if position < len(page.rows):
+                break
+            self._path.pop()
+        self.done = not self._path or self._is_past(page, position)
+        if not self.done:
             self.head = page.rows[position]
             self.level = page.level
+
+    def _is_past(self, page: Page, position: int) -> bool:
+        if self._high is None:
+            return False
+        if page.level == 0:
+            return page.keys[position] >= self._high
+        # A page's keys are greater than the last one before it.
+        return self.after is not None and self.after >= self._high

@@ -17,7 +17,16 @@ from ahstore.objects.walk import LevelCursor
 def find_overlap(
     tree: Tree, puts: Sequence[str], deleted: Container[str]
 ) -> tuple[str, str] | None:
-    """Return a file and a path beneath it that would both be there after a change, or None.
+    """Return a file and a path beneath it that would both be there after a change, or None."""
+    return next(find_overlaps(tree, puts, deleted), None)
+
+
+def find_overlaps(
+    tree: Tree, puts: Sequence[str], deleted: Container[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield each file with a path beneath it, if both would be there after a change.
+
+    Of a file that many paths are beneath, some of these pairs.
 
     Args:
         tree: files as they are, free of overlaps.
@@ -25,21 +34,19 @@ def find_overlap(
         deleted: paths that are not to be there afterwards (those in ``puts`` are all the same).
     """
     folders = _folders_of(puts)
-    among = _file_among(puts, folders)
-    if among is not None:
-        return among
-    if not tree.count():
-        return None
-    return _file_above(tree.cursor(), folders, deleted) or _file_below(tree.cursor(), puts, deleted)
+    yield from _files_among(puts, folders)
+    if tree.count():
+        yield from _files_above(tree.cursor(), folders, deleted)
+        yield from _files_below(tree.cursor(), puts, deleted)
 
 
 def find_overlap_among(paths: Sequence[str]) -> tuple[str, str] | None:
     """Return a file and a path beneath it that are both among ``paths``, or None."""
-    return _file_among(paths, _folders_of(paths))
+    return next(_files_among(paths, _folders_of(paths)), None)
 
 
-def _file_among(paths: Sequence[str], folders: dict[str, str]) -> tuple[str, str] | None:
-    return next(((path, folders[path]) for path in paths if path in folders), None)
+def _files_among(paths: Sequence[str], folders: dict[str, str]) -> Iterator[tuple[str, str]]:
+    return ((path, folders[path]) for path in paths if path in folders)
 
 
 def _folders_of(paths: Sequence[str]) -> dict[str, str]:
@@ -53,31 +60,29 @@ def _folders_of(paths: Sequence[str]) -> dict[str, str]:
     return folders
 
 
-def _file_above(
+def _files_above(
     cursor: LevelCursor, folders: dict[str, str], deleted: Container[str]
-) -> tuple[str, str] | None:
-    """Find a file of the tree where the puts need a folder."""
+) -> Iterator[tuple[str, str]]:
+    """Yield the files of the tree where the puts need a folder."""
     for folder in sorted(folders):
         cursor.seek(folder)
         keys = cursor.page.keys
         at = bisect_left(keys, folder)
         if at < len(keys) and keys[at] == folder and folder not in deleted:
-            return folder, folders[folder]
-    return None
+            yield folder, folders[folder]
 
 
-def _file_below(
+def _files_below(
     cursor: LevelCursor, puts: Sequence[str], deleted: Container[str]
-) -> tuple[str, str] | None:
-    """Find a file of the tree beneath a path where the puts need a file."""
+) -> Iterator[tuple[str, str]]:
+    """Yield files of the tree beneath a path where the puts need a file."""
     for path in sorted(path + "/" for path in puts):
         cursor.seek(path)
         for key in _keys_from(cursor, path):
             if not key.startswith(path):
                 break
             if key not in deleted:
-                return path[:-1], key
-    return None
+                yield path[:-1], key
 
 
 def _keys_from(cursor: LevelCursor, start: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ carries locators: where its commit and the newest tree pages lie, so a cold read
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -22,8 +22,8 @@ from ahstore.ids import Address, AssetId, CommitId, check_address
 from ahstore.names import check_ref_name
 from ahstore.packs.place import Place
 from ahstore.storage.cells import Cell, CellState, CellVersion
+from ahstore.versions.history.ancestry import is_ancestor
 from ahstore.versions.history.closure import check_complete
-from ahstore.versions.history.log import is_ancestor
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
 
@@ -132,7 +132,7 @@ class Refs:
             taken = read_ref(asset, name, current)
             if taken is not None:
                 raise AlreadyExistsError(f"{taken.kind} {name!r} already exists", name=name)
-            self._check_reachable(asset, commit, via, session)
+            self.check_kept(asset, commit, [via], session)
             return ref_value(kind, commit, by)
 
         made = read_ref(asset, name, self._repo.update(cell, change))
@@ -140,20 +140,41 @@ class Refs:
             raise ConflictError(f"{kind} {name!r} was deleted while it was made", name=name)
         return made
 
-    def _check_reachable(
-        self, asset: AssetId, commit: CommitId, via: str | None, session: WriteSession
+    def check_kept(
+        self, asset: AssetId, commit: CommitId, via: Iterable[str | None], session: WriteSession
     ) -> None:
-        """A commit under a live head is kept by gc; any other must be shown to be complete."""
-        source = self.find(asset, via) if via else None
-        if source is None or not (
-            source.commit == commit or is_ancestor(self._repo, commit, source.commit)
-        ):
+        """Make sure that gc keeps all that a commit needs, now that ``session`` holds its lease.
+
+        A commit under a live head is kept; any other must be shown to be complete.
+
+        Args:
+            asset: whose refs are looked at.
+            commit: what is to be referred to.
+            via: names of branches and tags under which it may be.
+            session: of the writer who is about to refer to it.
+
+        Raises:
+            NotFoundError: something the commit needs is not in the store.
+        """
+        if not self.is_under(asset, commit, via):
             check_complete(self._repo, commit, session)
 
+    def is_under(self, asset: AssetId, commit: CommitId, via: Iterable[str | None]) -> bool:
+        """Say whether a commit is reached from one of these branches and tags as they are now."""
+        heads = (self.find(asset, name) for name in dict.fromkeys(via) if name)
+        return any(is_ancestor(self._repo, commit, ref.commit) for ref in heads if ref)
+
     def move(
-        self, asset: AssetId, name: str, commit: CommitId, *, by: str, expect: CommitId | None
+        self,
+        asset: AssetId,
+        name: str,
+        commit: CommitId,
+        *,
+        by: str,
+        expect: CommitId | None,
+        via: str | None = None,
     ) -> Ref:
-        """Point an existing branch at another commit (a reset).
+        """Point an existing branch at another commit; ``via`` as for :meth:`create`.
 
         Raises:
             NotFoundError: there is no such branch, or the commit is not in the store.
@@ -168,7 +189,7 @@ class Refs:
             check_expected(ref, expect)
             if ref.commit == commit:
                 return None
-            self._check_reachable(asset, commit, name, session)
+            self.check_kept(asset, commit, [name, via], session)
             return ref_value("branch", commit, by)
 
         moved = read_ref(asset, name, self._repo.update(cell, change))

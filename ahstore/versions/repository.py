@@ -190,6 +190,11 @@ class Repository:
         """
         return self._find(kind, address)
 
+    @property
+    def page_cache(self) -> PageCache:
+        """Decoded pages, shared by all who read trees of this store."""
+        return self._pages
+
     def tree(self, root: PageId) -> Tree:
         """Return the tree with this root, read as it is used."""
         return Tree(self, root, cache=self._pages)
@@ -200,7 +205,10 @@ class Repository:
         Raises:
             NotFoundError: the store has no such commit.
         """
-        root = self.read_commit(commit).tree
+        return self.files_at(self.read_commit(commit).tree)
+
+    def files_at(self, root: PageId) -> Tree:
+        """Return a tree of files by its root, whose rows are checked as they are read."""
         return Tree(self, root, cache=self._pages, check=check_rows)
 
     def _find(self, kind: Kind, address: Address) -> Place:

@@ -2,26 +2,27 @@
 
 A bare name is looked up as branch, tag, then commit; ``branch/x``, ``tag/x``, ``commit/x`` say which
 is meant. ``~N`` follows first parents, ``^N`` takes the N-th parent, ``@{N}`` is the branch N moves
-ago, ``@{2026-01-01}``, ``@{yesterday}``, ``@{3 days ago}`` the branch as it was at that time.
+ago, ``@{2026-01-01}``, ``@{yesterday}``, ``@{3.days.ago}`` the branch as it was at that time
+(``moments`` says how times are written).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from typing import Literal
 
 from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.ids import MIN_PREFIX_DIGITS, AssetId, CommitId
 from ahstore.packs.place import Kind
-from ahstore.versions.refs import Ref, RefKind, Refs
+from ahstore.versions.history.heads import head_at, nth_head
+from ahstore.versions.moments import parse_moment
+from ahstore.versions.refs import RefKind, Refs
 from ahstore.versions.repository import Repository
 
 _SUFFIX = re.compile(r"~(\d*)|\^(\d*)|@\{([^{}]*)\}")
 _BASE_END = re.compile(r"[~^]|@\{")
 _HEX = re.compile(r"[0-9a-f]+\Z")
-_AGO = re.compile(r"(\d+)[ .](second|minute|hour|day|week)s?[ .]ago\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,35 +120,20 @@ def _parent(repo: Repository, ref: str, commit: CommitId, nth: int) -> CommitId:
 def _earlier(repo: Repository, asset: AssetId, ref: str, found: Resolved, when: str) -> Resolved:
     if found.kind != "branch":
         raise InvalidInputError(f"invalid reference {ref!r}: @{{…}} follows a branch", ref=ref)
-    history = Refs(repo).history(asset, found.name)
-    if when.isdigit():
-        wanted = next((r for i, r in enumerate(history) if i == _count(when, ref)), None)
+    if when.isascii() and when.isdigit() and len(when) < len("20260101"):
+        wanted = nth_head(repo, asset, found.name, _count(when, ref))
     else:
-        moment = _parse_time(ref, when)
-        # Times are told to the microsecond: one told of a version finds that version.
-        wanted = next((r for r in history if r.time < moment + 1e-6), None)
+        wanted = head_at(repo, asset, found.name, _moment(ref, when))
     if wanted is None:
         raise NotFoundError(f"{ref!r}: branch {found.name!r} does not go back that far", ref=ref)
-    return _as_commit(wanted, found)
-
-
-def _as_commit(ref: Ref, found: Resolved) -> Resolved:
     # An older value need not be reachable from today's head, so no `via`.
-    via = found.via if ref.commit == found.commit else None
-    return Resolved(ref.commit, "commit", ref.commit.hex(), via=via)
+    return Resolved(
+        wanted, "commit", wanted.hex(), via=found.via if wanted == found.commit else None
+    )
 
 
-def _parse_time(ref: str, text: str) -> float:
-    now = datetime.now(timezone.utc)
-    if text in ("now", "yesterday"):
-        return (now - timedelta(days=text == "yesterday")).timestamp()
-    ago = _AGO.match(text)
+def _moment(ref: str, text: str) -> float:
     try:
-        if ago:
-            return (now - timedelta(**{ago[2] + "s": int(ago[1])})).timestamp()
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise InvalidInputError(
-            f"invalid reference {ref!r}: {text!r} is neither a number nor a time", ref=ref
-        ) from None
-    return moment.astimezone().timestamp() if moment.tzinfo is None else moment.timestamp()
+        return parse_moment(text)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"invalid reference {ref!r}: {error}", ref=ref) from None

@@ -208,6 +208,13 @@ class WriteSession:
         if last is not None:
             self._learn(last)
 
+    def settle(self) -> None:
+        """Make everything put so far durable, and let this process find it."""
+        self.flush()
+        if self._finished:
+            self._repo.index.add(*self._finished)
+            self._finished.clear()
+
     def _learn(self, finished: FinishedPack) -> None:
         self._present[finished.id] = True
         if finished.family == "meta":

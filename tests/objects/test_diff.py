@@ -59,6 +59,38 @@ def test_a_diff_of_near_trees_equals_comparing_row_by_row(new_pages, a, change, 
     check_diff(new_pages, a, b)
 
 
+KEYS = st.one_of(st.sampled_from(PLAIN), st.sampled_from(ENDS), st.just(""), st.just("z"))
+
+
+@given(a=CONTENTS, change=CONTENTS, gone=CONTENTS, low=KEYS, high=st.none() | KEYS)
+@settings(max_examples=300)
+def test_a_diff_of_a_range_is_that_part_of_the_diff(new_pages, a, change, gone, low, high):
+    b = {key: value for key, value in (a | change).items() if key not in list(gone)[:5]}
+    pages_a, pages_b = new_pages(), new_pages()
+    root_a, root_b = build(rows_of(a), pages_a), build(rows_of(b), pages_b)
+
+    def inside(pair):
+        key = (pair[0] or pair[1])[0]
+        return low <= key and (high is None or key < high)
+
+    found = list(diff(pages_a, root_a, pages_b, root_b, low=low, high=high))
+    assert found == [pair for pair in naive(a, b) if inside(pair)]
+
+
+def test_what_differs_outside_a_range_is_not_read(pages):
+    keys = POOL[:20_000]
+    old = build(rows_of(dict.fromkeys(keys, 1)), pages)
+    changed = {key: 2 for number, key in enumerate(keys) if number % 3 == 0 and key < "k010000"}
+    new = build(rows_of(dict.fromkeys(keys, 1) | changed), pages)
+    pages.forget_counts()
+    assert list(diff(pages, old, pages, new, low="k015000", high="k015001")) == []
+    assert pages.pages_read <= 6
+    pages.forget_counts()
+    found = list(diff(pages, old, pages, new, low="k000300", high="k000301"))
+    assert [(a[0], b[1]) for a, b in found] == [("k000300", 2)]
+    assert pages.pages_read <= 8
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_diffs_of_large_trees(new_pages, seed):
     random_ = random.Random(seed)

@@ -10,7 +10,8 @@ import pytest
 from ahstore.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError
 from ahstore.ids import AssetId, CommitId, new_entity_id
 from ahstore.versions.adding.commits import create_asset_root
-from ahstore.versions.history.log import is_ancestor, log, merge_base
+from ahstore.versions.history.ancestry import is_ancestor, merge_base
+from ahstore.versions.history.log import log
 from ahstore.versions.history.reset import reset
 from ahstore.versions.refs import Refs
 from ahstore.versions.resolve import resolve

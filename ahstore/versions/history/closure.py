@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ahstore.errors import NotFoundError
 from ahstore.ids import Address, ChunkId, CommitId, PageId
@@ -31,6 +31,16 @@ def check_complete(repo: Repository, commit: CommitId, session: WriteSession) ->
             if level == 0:
                 rows = decode_page(repo.read_page(page)).rows
                 _require(session, Kind.CHUNK, [c for row in rows for c in row_chunks(repo, row)])
+
+
+def check_rows_kept(repo: Repository, rows: Sequence[Row], session: WriteSession) -> None:
+    """Refuse rows of a commit that may be no one's any more if one of their chunks is not there.
+
+    Raises:
+        NotFoundError: names the first chunk that is missing or about to be deleted by gc.
+    """
+    for row in rows:
+        _require(session, Kind.CHUNK, list(row_chunks(repo, row)))
 
 
 def row_chunks(repo: Repository, row: Row) -> Iterator[ChunkId]:

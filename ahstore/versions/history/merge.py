@@ -1,27 +1,45 @@
 """Merging a commit into a branch: fast-forward, three-way by path, or replace.
 
-``replace`` is Asset Hub's way: the target becomes exactly the source. Three-way takes what each
-side changed since their common ancestor; where both changed one path differently, nothing is done.
+Three-way takes what each side changed since their common ancestor; where both changed one path
+differently nothing is done, or with ``ours`` (the branch's) or ``theirs`` (the source's) that side
+has its way there. ``replace`` is Asset Hub's: the target becomes exactly the source.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, get_args
 
-from ahstore.errors import InvalidInputError, MergeConflictError
+from ahstore.codec.canonical import Value
+from ahstore.errors import ConflictError, InvalidInputError
 from ahstore.ids import AssetId, CommitId, PageId
-from ahstore.objects.diff import diff
 from ahstore.objects.edit import edit
-from ahstore.objects.file import PATH, Row, check_rows, same_content
-from ahstore.versions.adding.changeset import Edits, check_overlap
-from ahstore.versions.history.log import is_ancestor, merge_base
+from ahstore.objects.file import check_rows
+from ahstore.versions.history.ancestry import is_ancestor
+from ahstore.versions.history.threeway import Side, common_base, three_way
 from ahstore.versions.publish import Proposal, Signature, publish
 from ahstore.versions.refs import Refs, ref_cell
 from ahstore.versions.repository import Repository
-from ahstore.versions.session import WriteSession
+from ahstore.versions.session import MAX_ATTEMPTS, WriteSession
 
-Strategy = Literal["three-way", "replace"]
-SHOWN_CONFLICTS = 10
+Strategy = Literal["three-way", "ours", "theirs", "replace"]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+
+
+class _OnlyLagsError(Exception):
+    """The branch has nothing of its own any more: it can simply move on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Merge:
+    """What is merged (and the live branch or tag it was named by), into which branch, and how."""
+
+    asset: AssetId
+    source: CommitId
+    via: str | None
+    target: str
+    strategy: Strategy
+    signature: Signature
 
 
 def merge(
@@ -32,10 +50,25 @@ def merge(
     *,
     committer: str,
     message: str,
+    metadata: dict[str, Value] | None = None,
     strategy: Strategy = "three-way",
     expect: CommitId | None = None,
+    via: str | None = None,
 ) -> CommitId | None:
     """Merge ``source`` into the branch ``target`` and return the branch's new commit.
+
+    Args:
+        repo: where both are.
+        asset: whose branch it is.
+        source: what is merged.
+        target: the branch that is changed.
+        committer: of the merge commit.
+        message: of the merge commit.
+        metadata: of the merge commit.
+        strategy: what becomes of paths that both sides changed.
+        expect: the head that the branch must be at.
+        via: a live branch or tag from which ``source`` is reached, if one is known: otherwise all
+            that it needs is looked up.
 
     Returns:
         ``source`` itself when the branch could simply move on to it (fast-forward), a merge commit
@@ -45,73 +78,72 @@ def merge(
         MergeConflictError: both sides changed a path differently; nothing was changed.
         NotFoundError: there is no such branch.
         ConflictError: the branch is not at ``expect``.
+        InvalidInputError: the two have no common commit, or the strategy is none.
     """
-    head = Refs(repo).get(asset, target, "branch").commit
-    if is_ancestor(repo, source, head):
-        return None
-    if is_ancestor(repo, head, source) and repo.read_commit(source).asset == asset:
-        # Only onto the head just seen: a branch that has moved on is merged the long way.
-        moved = Refs(repo).move(asset, target, source, by=committer, expect=expect or head)
-        return moved.commit
-    with repo.session([ref_cell(asset, target)]) as session:
+    if strategy not in STRATEGIES:
+        raise InvalidInputError(
+            f"there is no strategy {strategy!r}: use {', '.join(STRATEGIES)}", value=strategy
+        )
+    what = _Merge(
+        asset, source, via, target, strategy, Signature(message, committer, metadata or {})
+    )
+    for _ in range(MAX_ATTEMPTS):
+        head = Refs(repo).get(asset, target, "branch").commit
+        try:
+            if expect in (None, head) and _only_lags(repo, what, head):
+                # Only onto the head just seen.
+                Refs(repo).move(asset, target, source, by=committer, expect=head, via=via)
+                return source
+            return _merge_long(repo, what, expect)
+        except _OnlyLagsError:
+            continue
+        except ConflictError as error:
+            # A branch that has moved on is looked at again.
+            if expect is not None or type(error) is not ConflictError:
+                raise
+    raise ConflictError(f"branch {target!r} changes too fast to merge into it; try again")
+
+
+def _only_lags(repo: Repository, what: _Merge, head: CommitId) -> bool:
+    return (
+        head != what.source
+        and is_ancestor(repo, head, what.source)
+        and repo.read_commit(what.source).asset == what.asset
+    )
+
+
+def _merge_long(repo: Repository, what: _Merge, expect: CommitId | None) -> CommitId | None:
+    source = what.source
+    theirs = repo.read_commit(source).tree
+    with repo.session([ref_cell(what.asset, what.target)]) as session:
+        Refs(repo).check_kept(what.asset, source, [what.via, what.target], session)
 
         def propose(head: CommitId | None) -> Proposal | None:
             assert head is not None
             if is_ancestor(repo, source, head):
-                return None
-            tree = (
-                repo.read_commit(source).tree
-                if strategy == "replace"
-                else _three_way(repo, session, head, source)
-            )
-            return Proposal(tree, (head, source))
+                if what.strategy != "replace" or repo.read_commit(head).tree == theirs:
+                    return None
+                # ``replace`` takes away what the branch has beyond the source, too.
+                return Proposal(theirs, (head, source))
+            if _only_lags(repo, what, head):
+                raise _OnlyLagsError
+            if what.strategy == "replace":
+                return Proposal(theirs, (head, source))
+            favour: Side | None = None if what.strategy == "three-way" else what.strategy
+            return Proposal(_three_way(repo, session, head, source, favour), (head, source))
 
         made = publish(
-            repo, session, asset, target, propose, Signature(message, committer), expect=expect
+            repo, session, what.asset, what.target, propose, what.signature, expect=expect
         )
         return made.id if made else None
 
 
-def _three_way(repo: Repository, session: WriteSession, head: CommitId, source: CommitId) -> PageId:
-    base = merge_base(repo, head, source)
+def _three_way(
+    repo: Repository, session: WriteSession, head: CommitId, source: CommitId, favour: Side | None
+) -> PageId:
+    base = common_base(repo, head, source)
     if base is None:
         raise InvalidInputError("the two have no common commit; merge with strategy 'replace'")
-    base_tree, ours, theirs = (repo.read_commit(c).tree for c in (base, head, source))
-    mine = _changed(repo, base_tree, ours)
-    edits: Edits = []
-    conflicts = []
-    for path, row in sorted(_changed(repo, base_tree, theirs).items()):
-        if path not in mine:
-            edits.append((path, row))
-        elif not _agree(mine[path], row):
-            conflicts.append(path)
-    if conflicts:
-        shown = ", ".join(conflicts[:SHOWN_CONFLICTS])
-        more = (
-            f" and {len(conflicts) - SHOWN_CONFLICTS} more"
-            if len(conflicts) > SHOWN_CONFLICTS
-            else ""
-        )
-        raise MergeConflictError(
-            f"both sides changed {shown}{more}; nothing was merged", paths=conflicts
-        )
-    gone = {path for path, row in edits if row is None}
-    check_overlap(repo.files(head), [path for path, row in edits if row is not None], gone)
+    ours, theirs = (repo.read_commit(each).tree for each in (head, source))
+    edits = three_way(repo, base, ours, theirs, favour=favour)
     return edit(repo, ours, edits, session, check=check_rows)
-
-
-def _changed(repo: Repository, old: PageId, new: PageId) -> dict[str, Row | None]:
-    """Return what ``new`` changed, by path; None for what it deleted."""
-    changed: dict[str, Row | None] = {}
-    for before, after in diff(repo, old, repo, new, check=check_rows):
-        if before is None or after is None or not same_content(before, after):
-            row = after if after is not None else before
-            assert row is not None
-            changed[row[PATH]] = after
-    return changed
-
-
-def _agree(mine: Row | None, theirs: Row | None) -> bool:
-    if mine is None or theirs is None:
-        return mine is theirs
-    return same_content(mine, theirs)

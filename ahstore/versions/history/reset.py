@@ -16,8 +16,9 @@ def reset(
     *,
     committer: str,
     expect: CommitId | None = None,
+    via: str | None = None,
 ) -> Ref:
-    """Make ``commit`` the head of ``branch``.
+    """Make ``commit`` the head of ``branch``; ``via`` names a live ref it is reached from, if known.
 
     Raises:
         NotFoundError: there is no such branch or commit.
@@ -26,4 +27,4 @@ def reset(
     """
     if repo.read_commit(commit).asset != asset:
         raise InvalidInputError(f"commit {commit.hex()[:8]} belongs to another asset")
-    return Refs(repo).move(asset, branch, commit, by=committer, expect=expect)
+    return Refs(repo).move(asset, branch, commit, by=committer, expect=expect, via=via)

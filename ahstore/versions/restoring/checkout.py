@@ -6,10 +6,10 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from ahstore.errors import CorruptError, InvalidInputError, ObjectNotFoundError
-from ahstore.ids import ChunkId, CommitId
+from ahstore.ids import Address, ChunkId, CommitId
 from ahstore.names import check_object_path
 from ahstore.objects.chunklist import walk
 from ahstore.objects.file import FLAGS, LEVEL_SHIFT, REFS, SIZE, FileEntry, Row
@@ -21,6 +21,18 @@ from ahstore.versions.restoring.selection import Selection
 from ahstore.versions.restoring.target import TargetFolder
 
 CHUNKS_AT_ONCE = 32
+
+
+class ChunkSource(Protocol):
+    """Who reads chunks, verified: a `Repository`, or a writer who knows his own."""
+
+    def read_chunk(self, chunk: ChunkId) -> bytes:
+        """Return a chunk's bytes."""
+        ...
+
+    def read_chunks(self, chunks: Sequence[ChunkId]) -> Iterator[tuple[Address, bytes]]:
+        """Yield each distinct chunk once with its bytes, in any order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +60,12 @@ def open_object(repo: Repository, commit: CommitId, path: str) -> BinaryIO:
         raise ObjectNotFoundError(
             f"there is no object {path!r} in commit {commit.hex()[:8]}", path=path
         )
-    return io.BufferedReader(_ObjectReader(repo, row), buffer_size=1024 * 1024)
+    return open_row(repo, row)
+
+
+def open_row(chunks: ChunkSource, row: Row) -> BinaryIO:
+    """Open the object that a row of a tree tells of, for reading; as `open_object`."""
+    return io.BufferedReader(_ObjectReader(chunks, row), buffer_size=1024 * 1024)
 
 
 def download(
@@ -82,7 +99,7 @@ def download(
     return DownloadResult(files, size)
 
 
-def read_row(repo: Repository, row: Row, *, offset: int = 0) -> Iterator[bytes]:
+def read_row(repo: ChunkSource, row: Row, *, offset: int = 0) -> Iterator[bytes]:
     """Yield a file's bytes from ``offset`` on, a chunk at a time, neighbours read together.
 
     Raises:
@@ -91,7 +108,7 @@ def read_row(repo: Repository, row: Row, *, offset: int = 0) -> Iterator[bytes]:
     return read_refs(repo, row[FLAGS] >> LEVEL_SHIFT, row[REFS], offset=offset)
 
 
-def read_refs(repo: Repository, level: int, refs: bytes, *, offset: int = 0) -> Iterator[bytes]:
+def read_refs(repo: ChunkSource, level: int, refs: bytes, *, offset: int = 0) -> Iterator[bytes]:
     """Yield the bytes that a file's references stand for; see `read_row`."""
     batch: list[ChunkId] = []
     skip = 0
@@ -109,7 +126,7 @@ def read_refs(repo: Repository, level: int, refs: bytes, *, offset: int = 0) -> 
 
 
 def _in_order(
-    repo: Repository, chunks: list[ChunkId], lengths: list[int], skip: int
+    repo: ChunkSource, chunks: list[ChunkId], lengths: list[int], skip: int
 ) -> Iterator[bytes]:
     found = dict(repo.read_chunks(chunks))
     for chunk, length in zip(chunks, lengths, strict=True):
@@ -123,7 +140,7 @@ def _in_order(
 class _ObjectReader(io.RawIOBase):
     """An object as a raw stream; a seek only drops what was read ahead."""
 
-    def __init__(self, repo: Repository, row: Row) -> None:
+    def __init__(self, repo: ChunkSource, row: Row) -> None:
         super().__init__()
         self._repo, self._row = repo, row
         self._position = 0

@@ -1,0 +1,63 @@
+"""A deleted branch or tag brought back to where it was, as long as gc has not forgotten it.
+
+Implements "Undelete" of docs/format/write-order.md.
+"""
+
+from __future__ import annotations
+
+from ahstore.codec.canonical import Value
+from ahstore.errors import AlreadyExistsError, ConflictError, NotFoundError
+from ahstore.ids import AssetId, CommitId
+from ahstore.names import check_ref_name
+from ahstore.storage.cells import Cell, CellState, CellVersion
+from ahstore.versions.refs import Ref, RefKind, read_ref, ref_cell, ref_value
+from ahstore.versions.repository import Repository
+from ahstore.versions.session import GC_CELL, WriteSession
+
+
+def undelete(repo: Repository, asset: AssetId, name: str, kind: RefKind, *, by: str) -> Ref:
+    """Make a deleted branch or tag live again, at the commit it was at.
+
+    Raises:
+        AlreadyExistsError: the name is in use.
+        NotFoundError: there was none of this kind and name, or gc has taken it away.
+    """
+    cell = ref_cell(asset, check_ref_name(name, what=f"{kind} name"))
+
+    def change(current: CellVersion, _: WriteSession) -> dict[str, Value]:
+        taken = read_ref(asset, name, current)
+        if taken is not None:
+            raise AlreadyExistsError(f"{taken.kind} {name!r} is not deleted", name=name)
+        # The session holds its lease: a gc that has not condemned it yet waits for the outcome.
+        commit = None if _is_expiring(repo, cell) else _last_commit(repo, asset, name, kind)
+        if commit is None:
+            raise NotFoundError(f"deleted {kind} {name!r} is gone: gc has taken it away", name=name)
+        return ref_value(kind, commit, by)
+
+    made = read_ref(asset, name, repo.update(cell, change))
+    if made is None:
+        raise ConflictError(f"{kind} {name!r} was deleted again meanwhile", name=name)
+    return made
+
+
+def _last_commit(repo: Repository, asset: AssetId, name: str, kind: RefKind) -> CommitId | None:
+    """Return where the name was last, None if gc has emptied that version."""
+    for version in repo.cells.history(ref_cell(asset, name)):
+        if version.state is CellState.EMPTIED:
+            return None
+        ref = read_ref(asset, name, version)
+        if ref is not None:
+            if ref.kind != kind:
+                raise NotFoundError(f"{name!r} was a {ref.kind} when it was deleted", name=name)
+            return ref.commit
+    raise NotFoundError(f"there never was a {kind} {name!r}", name=name)
+
+
+def _is_expiring(repo: Repository, cell: Cell) -> bool:
+    """Say whether a plan of gc has given up this cell's old versions."""
+    gc = repo.cells.read(GC_CELL)
+    if gc.state is not CellState.LIVE or gc.value.get("phase") not in ("open", "final"):
+        return False
+    expired = gc.value.get("expired")
+    wanted: list[Value] = [cell.kind, *cell.key]
+    return isinstance(expired, list) and wanted in expired

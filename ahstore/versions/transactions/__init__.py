@@ -1,0 +1,1 @@
+"""Commits that a program writes piece by piece, published once or not at all."""
