@@ -18,6 +18,7 @@ from ahstore.cli.table import clean
 
 SHOWN_FILES = 20
 SHOWN_FACTS = 20
+SHOWN_PARTS = 10
 
 
 @click.command(cls=Verb)
@@ -60,6 +61,9 @@ def _lines(path: str, verdict: dict[str, Any]) -> Iterator[str]:
     yield clean(f"{path}: {verdict['verdict']}")
     for difference in verdict["differences"][:SHOWN_FILES]:
         yield clean(f"  {difference['change']}: {difference['path']}")
+        for part in difference.get("parts", [])[:SHOWN_PARTS]:
+            apart = f", at most {part['max']:.3g} apart" if part.get("max") is not None else ""
+            yield clean(f"    {part['change']}: {part['name']}{apart}")
     if verdict["files"] > SHOWN_FILES:
         yield f"  … {verdict['files']} files in all"
     if verdict["branch"]:

@@ -7,22 +7,27 @@ of its own, to be looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
+from ahstore.errors import UnsupportedError
+from ahstore.ids import CommitId
 from ahstore.jobs.metadata import METADATA_NAME
 from ahstore.jobs.origin import find_origin
 from ahstore.jobs.records import NAME_PREFIX, RunRecord
 from ahstore.objects.file import PATH
 from ahstore.versions.adding.changes import Change
 from ahstore.versions.adding.commits import commit_tree, preview
+from ahstore.versions.comparing.parts import PartChange, compare_inside
 from ahstore.versions.repository import Repository
 
 VERDICT_KEY = "rerun"
 BRANCH_PREFIX = "rerun-"
 SHOWN_FILES = 100
+OPENED_FILES = 20
+SHOWN_PARTS = 50
 COMPARED_FACTS = ("python", "implementation", "system", "release", "machine", "cpu", "gpus")
 
 Words = Literal["same bytes", "differs"]
@@ -92,6 +97,8 @@ def judge(repo: Repository, record: RunRecord, output: str) -> Verdict:
         metadata={"rerun": record.id, "run_name": record.name},
     )
     differences = [_described(change) for change in islice(changes, SHOWN_FILES)]
+    if made is not None:
+        _look_inside(repo, version.commit, made.commit, differences)
     return Verdict(
         "differs",
         record.name,
@@ -106,6 +113,32 @@ def _described(change: Change) -> dict[str, Any]:
     found: dict[str, Any] = {"path": change.path, "change": change.kind}
     if change.old_size != change.size:
         found |= {"size_bytes": change.size, "old_size_bytes": change.old_size}
+    return found
+
+
+def _look_inside(
+    repo: Repository, then: CommitId, now: CommitId, differences: Sequence[dict[str, Any]]
+) -> None:
+    """Add to modified files which tensors, arrays or columns differ, and by how much."""
+    old, new = repo.files(then), repo.files(now)
+    modified = [found for found in differences if found["change"] == "modified"]
+    for found in modified[:OPENED_FILES]:
+        before, after = old.find(found["path"]), new.find(found["path"])
+        if before is None or after is None:
+            continue
+        try:
+            inside = compare_inside(repo, before, after, values=True)
+        except UnsupportedError:
+            inside = compare_inside(repo, before, after)  # without NumPy or pyarrow
+        if inside.format:
+            found["format"], found["unchanged_parts"] = inside.format, inside.unchanged
+            found["parts"] = [_part(change) for change in inside.changes[:SHOWN_PARTS]]
+
+
+def _part(change: PartChange) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": change.name, "change": change.kind, "what": list(change.what)}
+    if change.values is not None:
+        found |= {"l2": change.values.l2, "max": change.values.max}
     return found
 
 

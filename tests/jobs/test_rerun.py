@@ -78,6 +78,24 @@ def test_other_bytes(house: House) -> None:
     assert house.head("b") == first.commit
 
 
+def test_by_how_much_tensors_differ(house: House) -> None:
+    code = """
+import os
+import numpy as np
+noise = 0.25 if os.path.exists(GATE) else 0.0
+np.savez(os.path.join(os.environ["AH_OUTPUT_DIR"], "model.npz"),
+         same=np.arange(1000.0), other=np.arange(1000.0) + noise)
+"""
+    gate = house.root / "gate"
+    house.wait(house.train(code.replace("GATE", repr(str(gate)))))
+    gate.touch()
+    [difference] = verdict(house, rerun(house, "b"))["differences"]
+    assert (difference["format"], difference["unchanged_parts"]) == ("npz", 1)
+    [part] = difference["parts"]
+    assert (part["name"], part["max"]) == ("other", 0.25)
+    assert part["l2"] == pytest.approx(0.25 * 1000**0.5)
+
+
 def test_a_rerun_finds_the_code_at_its_new_place(house: House, tmp_path: Path) -> None:
     house.wait(house.train(SAME))
     moved = tmp_path / "moved"
