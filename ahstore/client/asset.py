@@ -163,7 +163,7 @@ class Asset:
     def _source(self, source: str | Version) -> tuple[CommitId, str | None]:
         if isinstance(source, Version):
             return source.head, source.via
-        found = resolve(self.core.repo, self.record.id, source)
+        found = self.core.hub.resolve(self.record, source)
         return found.commit, found.via
 
     # What the branch ``main`` holds.

@@ -9,7 +9,6 @@ from ahstore.client.branch import Branch
 from ahstore.client.version import Version
 from ahstore.ids import CommitId
 from ahstore.objects.commit import Commit as CommitBody
-from ahstore.versions.resolve import resolve
 
 if TYPE_CHECKING:
     from ahstore.client.asset import Asset, Dataset, Model
@@ -92,7 +91,9 @@ def find_version(asset: Asset, ref: str) -> Version:
         NotFoundError: nothing has this name.
         InvalidInputError: it is malformed or ambiguous.
     """
-    found = resolve(asset.core.repo, asset.record.id, ref)
+    found = asset.core.hub.resolve(asset.record, ref)
+    if ref.startswith("@"):
+        ref = f"commit/{found.name}"  # the best may be another one at the next look
     owner = asset.as_concrete()
     if found.kind == "branch":
         return Branch(owner, found.name, written=ref)

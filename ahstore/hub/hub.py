@@ -12,11 +12,13 @@ from typing import Any
 from ahstore.hub.assets import Assets
 from ahstore.hub.evaluations import Evaluations, Guard, NewEvaluation
 from ahstore.hub.folders import Folders
-from ahstore.hub.paths import HubPath
+from ahstore.hub.measures import best
+from ahstore.hub.paths import HubPath, parse, parse_best
 from ahstore.hub.records import AssetRecord, EvaluationRecord, FolderRecord
 from ahstore.ids import AssetId, CommitId, EvaluationId, FolderId, RunId
 from ahstore.names import check_name
 from ahstore.versions.repository import Repository
+from ahstore.versions.resolve import Resolved, resolve
 
 
 class Hub:
@@ -191,6 +193,26 @@ class Hub:
     def asset_path(self, asset: AssetRecord) -> str:
         """Return ``owner/model/folder/asset``."""
         return asset.path
+
+    def resolve(self, asset: AssetRecord, ref: str) -> Resolved:
+        """Return the commit that ``ref`` means for an asset, ``@best:METRIC`` among them.
+
+        Raises:
+            NotFoundError: nothing has this name, or no evaluation has the metric.
+            InvalidInputError: it is malformed or ambiguous.
+        """
+        wanted = parse_best(ref)
+        if wanted is None:
+            return resolve(self.repo, asset.id, ref)
+        on: AssetRecord | None = None
+        if wanted.dataset is not None:
+            path = parse(wanted.dataset, only_type="dataset", need="asset")
+            found = self.resolve_path(path)
+            assert isinstance(found, AssetRecord)
+            on = found
+        records = self.list_evaluations(asset, dataset=on)
+        commit = best(records, wanted.metric, lowest=wanted.lowest).model_commit
+        return Resolved(commit, "commit", commit.hex())
 
     # Evaluations.
 

@@ -30,6 +30,9 @@ MAX_PATH_LENGTH = 1024
 _REF_KINDS = ("branch", "tag", "commit")
 _WALK = r"[~^][0-9]{0,9}|@\{[^{}\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,64}\}"
 _REF = re.compile(rf"([^~^@]*)((?:{_WALK})*)\Z")
+_BEST = re.compile(
+    r"@(best|lowest|highest):([^,\x00-\x1f\x7f]{1,255})(?:,([^,\x00-\x1f\x7f]{1,255}))?\Z"
+)
 _FORM = "[user/]model/<folder>[/<asset>[:<ref>]], or the same with dataset"
 
 
@@ -103,11 +106,39 @@ def check_type(text: str) -> AssetType:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class BestReference:
+    """``@best:METRIC[,DATASET]`` taken apart; ``lowest`` None means by the metric's name."""
+
+    metric: str
+    lowest: bool | None
+    dataset: str | None
+
+
+def parse_best(ref: str) -> BestReference | None:
+    """Return what a reference of this kind says, None for one of another kind.
+
+    Raises:
+        InvalidInputError: it begins with ``@`` and says nothing that is known.
+    """
+    if not ref.startswith("@"):
+        return None
+    match = _BEST.match(ref)
+    if match is None:
+        raise InvalidInputError(
+            f"invalid reference {ref[:100]!r}: write @best:METRIC, @lowest:METRIC or"
+            " @highest:METRIC, and ,FOLDER/DATASET if there are several",
+            value=ref[:200],
+        )
+    lowest = {"best": None, "lowest": True, "highest": False}[match[1]]
+    return BestReference(match[2], lowest, match[3])
+
+
 def check_ref(text: str) -> str:
     """Return ``text`` if it may stand for a commit of an asset.
 
     That is a name, or ``branch/``, ``tag/`` or ``commit/`` and a name, and then any number of
-    ``~N``, ``^N`` and ``@{…}`` that walk back.
+    ``~N``, ``^N`` and ``@{…}`` that walk back; or ``@best:METRIC`` and its like (``measures.py``).
 
     Raises:
         InvalidInputError: it may not; the message names the offending part.
@@ -116,6 +147,8 @@ def check_ref(text: str) -> str:
         raise InvalidInputError(
             f"invalid reference: it has {len(text)} characters, the limit is {MAX_PATH_LENGTH}"
         )
+    if parse_best(text) is not None:
+        return text
     match = _REF.match(text)
     name = match[1] if match else text
     kind, slash, rest = name.partition("/")

@@ -9,26 +9,20 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ahstore.errors import NotFoundError
 from ahstore.hub.hub import Hub
+from ahstore.hub.measures import low_is_good, numbers_of
 from ahstore.hub.records import AssetRecord, EvaluationRecord
 from ahstore.ids import AssetId, CommitId
 from ahstore.jobs.origin import find_origin
 from ahstore.jobs.verdict import VERDICT_KEY
 from ahstore.versions.history.log import log
 
-USUAL_KEY = "metric"
-MAX_DEPTH = 8
 MAX_METRICS = 1000
-
-_LOW_IS_GOOD = re.compile(
-    r"(^|[._-])(loss|error|err|mae|mse|rmse|nll|wer|cer|fid|perplexity|ppl)\d*$", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,60 +106,6 @@ def along(hub: Hub, model: AssetRecord, head: CommitId, **options: Any) -> Compa
     lines = [line for line in found.lines if line.commit in order]
     lines.sort(key=lambda line: (-order[line.commit], line.evaluation.created))
     return Comparison(lines, found.metrics, _differing_params(lines))
-
-
-def best(
-    hub: Hub,
-    model: AssetRecord,
-    metric: str,
-    *,
-    dataset: AssetId | None = None,
-    lowest: bool | None = None,
-) -> Line:
-    """Return the best evaluation of a model by a metric; of equal ones the oldest.
-
-    ``lowest`` says whether low is good; by default the metric's name tells (``low_is_good``).
-
-    Raises:
-        NotFoundError: no evaluation of the model has the metric.
-    """
-    found = compare(hub, [Subject(model)], dataset=dataset, metrics=[metric])
-    low = low_is_good(metric) if lowest is None else lowest
-    lines = [line for line in found.lines if math.isfinite(line.metrics.get(metric, math.nan))]
-    if not lines:
-        raise NotFoundError(f"no evaluation of {model.path} has a number as {metric!r}")
-    sign = 1 if low else -1
-    return min(lines, key=lambda line: (sign * line.metrics[metric], line.evaluation.created))
-
-
-def low_is_good(metric: str) -> bool:
-    """Tell by a metric's name whether less of it is better: a loss, an error."""
-    return _LOW_IS_GOOD.search(metric) is not None
-
-
-def numbers_of(record: EvaluationRecord) -> dict[str, float]:
-    """Return the numbers in an evaluation's results, by name."""
-    found: dict[str, float] = {}
-    for key, text in record.results.items():
-        if key != VERDICT_KEY:
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError):
-                continue
-            prefix = "" if key == USUAL_KEY and isinstance(value, dict) else key
-            _collect(found, prefix, value, MAX_DEPTH)
-    return found
-
-
-def _collect(found: dict[str, float], name: str, value: Any, depth: int) -> None:
-    if isinstance(value, dict) and depth:
-        for key, item in value.items():
-            _collect(found, f"{name}.{key}" if name else str(key), item, depth - 1)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        try:
-            found[name] = float(value)
-        except OverflowError:
-            found[name] = math.inf if value > 0 else -math.inf
 
 
 def _line(hub: Hub, record: EvaluationRecord) -> Line:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
-from ahstore.jobs.comparison import Comparison, Line, low_is_good
+from ahstore.hub.measures import low_is_good
+from ahstore.jobs.comparison import Comparison, Line
 
 SHORT_ID = 8
 BAR_CELLS = 40

@@ -34,7 +34,6 @@ from ahstore.jobs.spec import (
 )
 from ahstore.names import check_ref_name
 from ahstore.versions.refs import Refs
-from ahstore.versions.resolve import resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +215,7 @@ def _check_options(hub: Hub) -> None:
 
 def _pin(hub: Hub, asset: AssetRecord, ref: str, *, type_: str) -> PinnedVersion:
     _check_type(asset, type_)
-    return PinnedVersion(asset.id, asset.path, ref, resolve(hub.repo, asset.id, ref).commit)
+    return PinnedVersion(asset.id, asset.path, ref, hub.resolve(asset, ref).commit)
 
 
 def _check_type(asset: AssetRecord, type_: str) -> None:

@@ -29,7 +29,6 @@ from ahstore.names import check_ref_name
 from ahstore.storage.leases import Lease
 from ahstore.transfer.offers import AssetOffer, RefOffer
 from ahstore.versions.refs import Refs
-from ahstore.versions.resolve import resolve
 
 READ_TRIES = 10
 
@@ -136,7 +135,7 @@ def _read(hub: Hub, selection: Selection) -> AssetOffer:
 
 
 def _one(hub: Hub, selection: Selection, text: str) -> RefOffer:
-    found = resolve(hub.repo, selection.asset.id, text)
+    found = hub.resolve(selection.asset, text)
     if selection.branch is not None:
         return RefOffer(
             check_ref_name(selection.branch, what="branch name"), "branch", found.commit

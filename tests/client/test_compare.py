@@ -11,7 +11,7 @@ import pytest
 
 from ahstore.client.store import Store
 from ahstore.errors import InvalidInputError, NotFoundError
-from ahstore.jobs.comparison import best, low_is_good, numbers_of
+from ahstore.hub.measures import best, low_is_good, numbers_of
 from ahstore.jobs.comparison_formats import as_bars, as_csv, as_html, cells, titles
 
 
@@ -92,14 +92,42 @@ def test_what_can_not_be_compared(zoo: Store, paths, options, error) -> None:
 
 
 def test_best(zoo: Store) -> None:
-    model = zoo.model("img/big").record
-    digits = zoo.asset("img/digits", type_="dataset").record.id
-    hub = zoo.core.hub
-    assert best(hub, model, "accuracy").metrics["accuracy"] == pytest.approx(0.7)
-    assert best(hub, model, "accuracy", lowest=True).metrics["accuracy"] == 0.1
-    assert best(hub, model, "loss", dataset=digits).metrics["loss"] == pytest.approx(1 / 3)
-    with pytest.raises(NotFoundError):
-        best(hub, model, "speed")
+    model = zoo.model("img/big")
+    history = [commit["id"] for commit in model.get_branch("main").list_commit()]
+    assert model.version("@best:accuracy,img/digits").commit_id == history[0]
+    assert model.version("@lowest:accuracy,img/digits").commit_id == history[2]
+    assert model.version("@best:loss").commit_id == history[0]
+    assert model.version("@highest:loss").commit_id == history[2]
+    assert zoo.version("img/big:@best:loss").ref == f"commit/{history[0]}"
+    branch = model.create_branch("from-best", source="@highest:loss")
+    assert branch.commit_id == history[2]
+
+
+def test_of_equal_ones_the_oldest_is_best(zoo: Store) -> None:
+    branch = zoo.model("img/big").get_branch("main")
+    for _ in range(3):
+        branch.create_evaluation(metrics={"draw": 1}, dataset="img/digits")
+    records = zoo.core.hub.list_evaluations(zoo.model("img/big").record)
+    oldest = min((r for r in records if "draw" in numbers_of(r)), key=lambda r: r.created)
+    assert best(records, "draw") == oldest
+
+
+@pytest.mark.parametrize(
+    ("ref", "error"),
+    [
+        ("@best:speed", NotFoundError),
+        ("@best:accuracy", InvalidInputError),  # on two datasets, which do not compare
+        ("@best:accuracy,img/none", NotFoundError),
+        ("@best:accuracy,model/img/big", InvalidInputError),
+        ("@best", InvalidInputError),
+        ("@best:", InvalidInputError),
+        ("@worst:accuracy", InvalidInputError),
+        ("@best:a,b,c", InvalidInputError),
+    ],
+)
+def test_what_is_no_best(zoo: Store, ref: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        zoo.version(f"img/big:{ref}")
 
 
 def test_which_metrics_are_good_when_low() -> None:
