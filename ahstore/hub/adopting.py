@@ -14,9 +14,9 @@ from ahstore.hub.folders import ROOT_CELL, catalogue_cell, folder_cell
 from ahstore.hub.hub import Hub
 from ahstore.hub.payload import make_row, read_row
 from ahstore.hub.records import AssetRecord, FolderRecord, Listing
-from ahstore.ids import AssetId, EntityId, FolderId, new_entity_id
+from ahstore.ids import EntityId, FolderId, new_entity_id
 from ahstore.objects.tree import Row
-from ahstore.storage.cells import NEVER_MADE, Cell, CellState, CellVersion
+from ahstore.storage.cells import Cell, CellState, CellVersion
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
 
@@ -48,11 +48,14 @@ def adopt_folder(hub: Hub, folder: FolderRecord) -> FolderRecord:
             row = view.find(key)  # noqa: B023  called at once
             if row is not None and not _is_closed(repo, row):
                 return []  # another made it meanwhile
+            if any(_id_of(repo, row) == folder_id for row in view.scan()):  # noqa: B023
+                return []  # another did, under the name that it had then
             return [(key, make_row(session, key, listing.to_value()))]  # noqa: B023
 
         cell = folder_cell(folder_id)
+        hint: dict[str, Value] = {"id": str(folder_id), "key": key}
         with repo.session([cell, ROOT_CELL]) as session:
-            session.swap(cell, -1, {"id": str(folder_id), "key": key})
+            session.update(cell, lambda current, _: _unless_same(current, hint))  # noqa: B023
             Catalogue(repo, ROOT_CELL).change(session, propose)
     home = find_home(hub, folder)
     if home is None:
@@ -61,16 +64,22 @@ def adopt_folder(hub: Hub, folder: FolderRecord) -> FolderRecord:
 
 
 def _free_id(repo: Repository, folder: FolderId) -> FolderId:
-    used = any(
-        repo.cells.read(cell) is not NEVER_MADE
-        for cell in (folder_cell(folder), catalogue_cell(folder))
-    )
-    return FolderId(new_entity_id()) if used else folder
+    """Return the id, or a new one if a folder of this id has been deleted here."""
+    state = repo.cells.read(catalogue_cell(folder)).state
+    return FolderId(new_entity_id()) if state in (CellState.LIVE, CellState.DEAD) else folder
 
 
 def _is_closed(repo: Repository, row: Row) -> bool:
-    folder = FolderId(Listing.from_value(read_row(repo, row)).id)
-    return Catalogue(repo, catalogue_cell(folder)).view().closed
+    return Catalogue(repo, catalogue_cell(FolderId(_id_of(repo, row)))).view().closed
+
+
+def _id_of(repo: Repository, row: Row) -> EntityId:
+    return Listing.from_value(read_row(repo, row)).id
+
+
+def _unless_same(current: CellVersion, value: dict[str, Value]) -> dict[str, Value] | None:
+    same = current.state is CellState.LIVE and current.value == value
+    return None if same else value
 
 
 class AssetAdoption:
@@ -110,11 +119,7 @@ class AssetAdoption:
             "name": self._name,
         }
 
-        def change(current: CellVersion, _: WriteSession) -> dict[str, Value] | None:
-            same = current.state is CellState.LIVE and current.value == value
-            return None if same else value
-
-        session.update(asset_cell(self._id), change)
+        session.update(asset_cell(self._id), lambda current, _: _unless_same(current, value))
 
     def finish(self, session: WriteSession) -> None:
         """Give the asset its name: the commit point.
@@ -136,16 +141,13 @@ class AssetAdoption:
         if view.closed:
             raise NotFoundError(f"folder {self._home.path} was deleted meanwhile", id=self._home.id)
         row = view.find(self._name)
-        if row is not None and self._id_of(row) != self._id:
+        if row is not None and _id_of(self._repo, row) != self._id:
             raise AlreadyExistsError(
                 f"folder {self._home.path} has another {self._home.type} {self._name!r}: "
                 "rename one of the two, or say by which path this one is to go",
                 name=self._name,
-                id=self._id_of(row),
+                id=_id_of(self._repo, row),
             )
         if row is None:
-            row = next((row for row in view.scan() if self._id_of(row) == self._id), None)
+            row = next((row for row in view.scan() if _id_of(self._repo, row) == self._id), None)
         return row
-
-    def _id_of(self, row: Row) -> AssetId:
-        return AssetId(Listing.from_value(read_row(self._repo, row)).id)
