@@ -68,6 +68,11 @@ def _tell(session: Session, result: TransferResult, *, dry_run: bool) -> None:
                 session.info(f"  {_ref(ref)}: {_SAID[ref.action]}")
         if asset.evaluations:
             session.info(f"  {_count(asset.evaluations, 'evaluation')} added")
+        if asset.missing_datasets:
+            session.info(
+                f"  without the evaluations on {_count(asset.missing_datasets, 'dataset')} that "
+                "would have to come first"
+            )
     changed = sum(asset.changed for asset in result.assets)
     traffic = result.traffic
     if dry_run:

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 from ahstore.codec.digests import sha256
 from ahstore.errors import CorruptError, InvalidInputError
-from ahstore.hub.payload import PAYLOAD, record_of
+from ahstore.hub.evaluation_rows import EvaluationReader
+from ahstore.hub.payload import PAYLOAD, read_row, record_of
 from ahstore.hub.readahead import ReadAhead
 from ahstore.ids import CommitId, PageId, parse_address
 from ahstore.objects.page import KEY
 from ahstore.objects.tree import Row, Tree, build
 from ahstore.packs.place import Kind
+from ahstore.transfer.evaluations import Measured
 from ahstore.transfer.history import complete_at
 from ahstore.transfer.offers import AssetOffer
 from ahstore.transfer.sinks import Sink
@@ -23,7 +25,7 @@ class ExportedEvaluations:
 
     Attributes:
         offer: the offer, with the root of their tree.
-        commits: of the model, on which they were measured.
+        measured: on what.
     """
 
     def __init__(self, repo: Repository, offer: AssetOffer) -> None:
@@ -37,7 +39,9 @@ class ExportedEvaluations:
             self._rows = [row for row in self._rows if _commit(row) in kept]
         root = build(self._rows, self) if self._rows else None
         self.offer = replace(offer, evaluations=root)
-        self.commits = {_commit(row) for row in self._rows}
+        reader = EvaluationReader(offer.record, lambda _, path: path)
+        records = (reader.read(row[KEY], read_row(repo, row)) for row in self._rows)
+        self.measured = {Measured(r.model_commit, r.dataset, r.dataset_commit) for r in records}
 
     def put_page(self, data: bytes) -> PageId:
         """Keep a page; an asset has few of evaluations."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, Any
@@ -20,6 +20,7 @@ from ahstore.transfer.offers import AssetOffer
 from ahstore.transfer.sinks import BundleSink
 from ahstore.transfer.source import offered, select
 from ahstore.versions.monitor import SILENT, Monitor
+from ahstore.versions.repository import Repository
 from ahstore.versions.resolve import resolve
 
 
@@ -90,10 +91,8 @@ def export(
         pinned = [stack.enter_context(offered(hub, selection)) for selection in selections]
         measured = [ExportedEvaluations(repo, offer) for offer, _ in pinned]
         offers = tuple(each.offer for each in measured)
-        # Results are worth little without the model: it moves too, if it is still there.
-        find = finder(repo)
         tips = {ref.commit for offer in offers for ref in offer.refs}
-        tips |= {commit for each in measured for commit in each.commits if find(commit)}
+        tips.update(_measured_tips(repo, measured))
         manifest = Manifest(offers, tuple(dict.fromkeys(required)), time.time(), repo.creation_id)
         writer = BundleWriter(file, name, manifest)
         sink = BundleSink(writer.storage)
@@ -115,3 +114,15 @@ def export(
             monitor.finish()
         size = writer.finish()
     return ExportResult(offers, manifest.required, moved.traffic, size)
+
+
+def _measured_tips(repo: Repository, exported: Sequence[ExportedEvaluations]) -> Iterator[CommitId]:
+    """Yield the commits that evaluations bring with them, of assets in the bundle, if still there."""
+    find = finder(repo)
+    inside = {each.offer.record.id for each in exported}
+    for each in exported:
+        for measured in each.measured:
+            if find(measured.model) is not None:
+                yield measured.model
+            if measured.dataset in inside and find(measured.dataset_commit) is not None:
+                yield measured.dataset_commit

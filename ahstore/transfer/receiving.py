@@ -6,8 +6,9 @@ an asset". A run that dies leaves packs that the next one finds and uses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ahstore.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from ahstore.hub.adopting import AssetAdoption, adopt_folder, find_home
@@ -15,9 +16,9 @@ from ahstore.hub.assets import evaluations_cell
 from ahstore.hub.hub import Hub
 from ahstore.hub.paths import HubPath
 from ahstore.hub.records import FolderRecord
-from ahstore.ids import CommitId, FolderId, new_entity_id
+from ahstore.ids import AssetId, CommitId, FolderId, new_entity_id
 from ahstore.transfer.contents import Moved, Traffic, move
-from ahstore.transfer.evaluations import evaluated, unite
+from ahstore.transfer.evaluations import Evaluations, Measured
 from ahstore.transfer.history import complete_at, descends, finder
 from ahstore.transfer.offers import AssetOffer, RefOffer
 from ahstore.transfer.refs import MOVING, RefResult, decide, prune, publish_ref
@@ -85,13 +86,15 @@ class _Receiver:
         # Refs of an asset that is not here are what a killed transfer or deletion left.
         self._remains = {} if self._known else {ref.name: ref.number for ref in here}
         self._complete = complete_at(self._repo, [ref.commit for ref in self._here])
-        self._evaluated = evaluated(source, offer.evaluations, self._repo, offer.record)
+        self._evaluations = Evaluations(source, offer.evaluations, self._repo, offer.record)
+        self._measured = self._evaluations.measured()
+        self._datasets = self._find_datasets()
         self._planned = self._plan()
         self._moving = [ref for ref, result in self._planned if result.action in MOVING]
 
     def run(self) -> AssetResult:
         adoption = self._adoption(adopt_folder(self._hub, self._wanted_home()))
-        if adoption is None and not self._moving and not self._evaluated:
+        if adoption is None and not self._moving and not any(map(self._is_here, self._measured)):
             return self._result([result for _, result in self._planned], _NOTHING, 0)
         cells = [ref_cell(self._asset, ref.name) for ref in self._moving]
         cells += adoption.cells if adoption else [evaluations_cell(self._asset)]
@@ -100,7 +103,7 @@ class _Receiver:
             if adoption is not None:
                 adoption.begin(session)
             refs = [self._settle(session, ref, result) for ref, result in self._planned]
-            added = self._unite(session, moved)
+            added = self._evaluations.unite(session, partial(self._may_have, moved))
             if adoption is not None:
                 adoption.finish(session)
         return self._result(refs, moved, added)
@@ -117,7 +120,7 @@ class _Receiver:
                 self._complete.add(commit)
         moved = self._copy(sink)
         refs = [result for _, result in self._planned]
-        added = sum(1 for commit in self._evaluated if self._may_have(moved, commit))
+        added = sum(self._may_have(moved, measured) for measured in self._measured)
         return self._result(refs, moved, added, dry=True)
 
     # What is to be done.
@@ -189,9 +192,7 @@ class _Receiver:
     def _copy(self, sink: Sink) -> Moved:
         tips = {ref.commit for ref in self._moving}
         if self._offer.whole:
-            # Results are worth little without the model: it moves too, if it is still there.
-            find = finder(self._source)
-            tips.update(c for c in self._evaluated if c not in self._complete and find(c))
+            tips.update(self._measured_tips())
         return move(
             self._source,
             sink,
@@ -215,18 +216,39 @@ class _Receiver:
             remains=self._remains.get(offer.name),
         )
 
-    def _unite(self, session: WriteSession, moved: Moved) -> int:
-        return unite(
-            self._source,
-            self._offer.evaluations,
-            self._repo,
-            session,
-            self._offer.record,
-            may_have=lambda commit: self._may_have(moved, commit),
-        )
+    # Evaluations, with the commits that they name.
 
-    def _may_have(self, moved: Moved, commit: CommitId) -> bool:
-        return commit in moved.commits or commit in self._complete
+    def _find_datasets(self) -> dict[AssetId, bool]:
+        """Return which datasets are here; what their heads reach is complete."""
+        found: dict[AssetId, bool] = {}
+        for dataset in {measured.dataset for measured in self._measured}:
+            try:
+                self._hub.get_asset_by_id(dataset)
+            except NotFoundError:
+                found[dataset] = False
+                continue
+            found[dataset] = True
+            for ref in Refs(self._repo).list(dataset):
+                self._complete.add(ref.commit)
+        return found
+
+    def _is_here(self, measured: Measured) -> bool:
+        return self._datasets[measured.dataset]
+
+    def _measured_tips(self) -> Iterator[CommitId]:
+        """Yield the commits that evaluations bring with them, if the source still has them."""
+        find = finder(self._source)
+        for measured in self._measured:
+            if self._is_here(measured):
+                for commit in (measured.model, measured.dataset_commit):
+                    if commit not in self._complete and find(commit) is not None:
+                        yield commit
+
+    def _may_have(self, moved: Moved, measured: Measured) -> bool:
+        return self._is_here(measured) and all(
+            commit in moved.commits or commit in self._complete
+            for commit in (measured.model, measured.dataset_commit)
+        )
 
     def _result(
         self, refs: list[RefResult], moved: Moved, added: int, *, dry: bool = False
@@ -242,6 +264,7 @@ class _Receiver:
             created=self._known is None,
             refs=tuple(refs),
             evaluations=added,
+            missing_datasets=len({m.dataset for m in self._measured if not self._is_here(m)}),
             traffic=moved.traffic,
         )
 

@@ -24,6 +24,7 @@ class AssetResult:
         created: whether it was not there before.
         refs: its branches and tags.
         evaluations: how many were added.
+        missing_datasets: datasets that are not here, so that evaluations on them were left out.
         traffic: what was sent.
     """
 
@@ -32,6 +33,7 @@ class AssetResult:
     created: bool
     refs: tuple[RefResult, ...]
     evaluations: int
+    missing_datasets: int
     traffic: Traffic
 
     @property
@@ -47,6 +49,7 @@ class AssetResult:
             "path": self.path,
             "created": self.created,
             "evaluations": self.evaluations,
+            "missing_datasets": self.missing_datasets,
             "commits": self.traffic.commits,
             "sent": self.traffic.sent,
             "sent_bytes": self.traffic.sent_bytes,

@@ -67,7 +67,9 @@ def select(
                 chosen[found.asset.id, found.ref] = found
     if branch is not None and (len(chosen) != 1 or not paths or ":" not in paths[0]):
         raise InvalidInputError("a branch can be named for one version only: ASSET:REF")
-    return list(folders.values()), list(chosen.values())
+    # Datasets first: evaluations of models go where their dataset is.
+    ordered = sorted(chosen.values(), key=lambda selection: selection.asset.type)
+    return list(folders.values()), ordered
 
 
 def _select(hub: Hub, path: str, branch: str | None) -> Iterator[FolderRecord | Selection]:

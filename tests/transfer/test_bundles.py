@@ -33,6 +33,7 @@ def test_one_version_with_its_history(make_side: MakeSide) -> None:
     source, target = make_side("memory"), make_side("memory")
     fill(source)
     model = source.asset()
+    put(target, bundle_of(source, "dataset"))
     put(target, bundle_of(source, "model/img/net:dev"))
     assert target.head(model, "dev") == source.head(model, "dev")
     assert target.head(model) is None
