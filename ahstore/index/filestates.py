@@ -105,15 +105,21 @@ class FileStates:
         """Return what is remembered of the file at ``path``, if ``stat`` says it is still that."""
         return self.lookup_many([path], [stat])[0]
 
-    def lookup_many(self, paths: Sequence[str], stats: Sequence[Stat]) -> list[bytes | None]:
-        """Return what is remembered of each file, in order; None where nothing is that counts."""
+    def lookup_many(
+        self, paths: Sequence[str], stats: Sequence[Stat], *, with_folders: bool = True
+    ) -> list[bytes | None]:
+        """Return what is remembered of each file, in order; None where nothing is that counts.
+
+        ``with_folders``: also of those that are remembered with the others of their folder.
+        """
         keys = [_key(TABLE, path) for path in paths]
         known = self._known(keys)
         found = [
             _value(key, state, stat) if (state := known.get(key)) is not None else None
             for key, stat in zip(keys, stats, strict=True)
         ]
-        self._look_in_folders(paths, stats, found)
+        if with_folders:
+            self._look_in_folders(paths, stats, found)
         return found
 
     def _look_in_folders(
@@ -133,23 +139,17 @@ class FileStates:
                 if place is not None and _same(unpack(state.stamps, place), stats[at]):
                     found[at] = values[place]
 
-    def lookup_below(
-        self, folder: str, names: Sequence[str], stats: Sequence[Stat]
-    ) -> list[bytes | None]:
-        """Return what is remembered one by one of files in ``folder``, as ``lookup_many`` does.
-
-        Quick where nothing is, as in a folder seen for the first time.
-        """
+    def may_know_below(self, folder: str) -> bool:
+        """Say whether files in ``folder`` may be remembered one by one: mostly none is."""
         prefix = os.fsencode(os.path.join(os.path.abspath(folder), ""))
-        if len(prefix) < MAX_KEY_BYTES - MAX_NAME_BYTES and not self._any(TABLE + prefix):
-            return [None] * len(names)
-        base = os.fsdecode(prefix)
-        keys = [_key(TABLE, base + name) for name in names]
-        known = self._known(keys)
-        return [
-            _value(key, state, stat) if (state := known.get(key)) is not None else None
-            for key, stat in zip(keys, stats, strict=True)
-        ]
+        if len(prefix) > MAX_KEY_BYTES - MAX_NAME_BYTES:
+            return True
+
+        def work(txn: Transaction) -> bool:
+            return next(iter(txn.scan(TABLE + prefix)), None) is not None
+
+        with self._lock:
+            return self._files_recent or bool(self._read(work))
 
     def folders(self, paths: Sequence[str]) -> list[FolderState | None]:
         """Return what is remembered of the files of each folder; their stamps tell what counts."""
@@ -279,15 +279,6 @@ class FileStates:
             recent = self._recent
             known.update((key, recent[key]) for key in keys if key in recent)
             return known
-
-    def _any(self, prefix: bytes) -> bool:
-        """Say whether a key may start so."""
-
-        def work(txn: Transaction) -> bool:
-            return next(iter(txn.scan(prefix)), None) is not None
-
-        with self._lock:
-            return self._files_recent or bool(self._read(work))
 
     def _read(self, work: Callable[[Transaction], Read]) -> Read | None:
         if self._env is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import starmap
 from operator import attrgetter
 from typing import NamedTuple
@@ -27,7 +27,12 @@ class Stamp(NamedTuple):
     st_mode: int
 
 
-_read = attrgetter(*Stamp._fields)
+Fields = tuple[int, int, int, int, int, int]
+"""The fields of a :class:`Stamp`, and equal to it."""
+
+fields: Callable[[os.stat_result | Stamp], Fields] = attrgetter(*Stamp._fields)
+"""Returns them; quicker than making a stamp."""
+
 _STAMP = struct.Struct("=qqqQQQ")
 STAMP_BYTES = _STAMP.size
 
@@ -37,7 +42,7 @@ UNTRUSTED = _STAMP.pack(-1, 0, 0, 0, 0, 0)
 
 def stamp(found: os.stat_result) -> Stamp:
     """Return the stamp of one file."""
-    return Stamp._make(_read(found))
+    return Stamp._make(fields(found))
 
 
 def pack(stamps: Iterable[os.stat_result | Stamp]) -> bytes:
@@ -46,7 +51,7 @@ def pack(stamps: Iterable[os.stat_result | Stamp]) -> bytes:
     Raises:
         OverflowError: a number is none that a file system gives.
     """
-    columns = [*map(_read, stamps)]
+    columns = [*map(fields, stamps)]
     try:
         return b"".join(starmap(_STAMP.pack, columns))
     except struct.error:
@@ -62,8 +67,8 @@ def unpack(stamps: bytes, at: int) -> Stamp:
     return Stamp._make(_STAMP.unpack_from(stamps, at * STAMP_BYTES))
 
 
-def unpack_all(stamps: bytes) -> list[tuple[int, int, int, int, int, int]]:
-    """Return all packed stamps, as plain tuples with the fields of :class:`Stamp`."""
+def unpack_all(stamps: bytes) -> list[Fields]:
+    """Return all packed stamps, as plain tuples."""
     return [*_STAMP.iter_unpack(stamps)]
 
 

@@ -17,10 +17,9 @@ from ahstore.index.filestates import FileStates
 from ahstore.index.folderstates import FolderState
 from ahstore.index.stamps import STAMP_BYTES, Stamp, pack, unpack_all
 from ahstore.objects import content_type
-from ahstore.objects.file import EXECUTABLE, LEVEL_SHIFT, PATH, REF_BYTES, Row, unpack_refs
+from ahstore.objects.file import EXECUTABLE, LEVEL_SHIFT, PATH, Row
 from ahstore.objects.leaves import Leaf, Leaves
 from ahstore.objects.tree import Tree
-from ahstore.versions.adding.reading import Content
 from ahstore.versions.adding.walk import LocalFile, LocalFolder
 
 OWNER_EXECUTES = 0o100
@@ -200,24 +199,6 @@ class Contents:
 def _path(row: Row) -> str:
     path: str = row[PATH]
     return path
-
-
-# What is remembered of a file: MD5, level, refs. Flat, so that a row is compared with it at once.
-
-
-def to_value(content: Content) -> bytes:
-    """Return what is remembered of a file."""
-    return content.md5 + bytes([content.level]) + content.refs
-
-
-def from_value(value: bytes, size: int) -> Content | None:
-    """Return the remembered content of a file of ``size`` bytes, None if it can't be that."""
-    if len(value) <= MD5_BYTES or (len(value) - MD5_BYTES - 1) % REF_BYTES:
-        return None
-    refs = value[MD5_BYTES + 1 :]
-    if sum(ref.length for ref in unpack_refs(refs)) != size:
-        return None
-    return Content(size, value[:MD5_BYTES], value[MD5_BYTES], refs)
 
 
 def row_of(file: LocalFile, value: bytes) -> Row:

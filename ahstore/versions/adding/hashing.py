@@ -7,18 +7,17 @@ Where there are many, a second process takes half of them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from ahstore.chunks.cutter import Cutter
-from ahstore.codec.digests import sha256
 from ahstore.ids import Address, ChunkId
 from ahstore.index.stamps import Stamp
-from ahstore.objects.file import ChunkRef, pack_refs
-from ahstore.versions.adding.reading import Content, read_content, read_small
+from ahstore.versions.adding.reading import read_content, read_small
 from ahstore.versions.adding.second_process import SecondProcess
 from ahstore.versions.adding.sinks import ChunkSink
-from ahstore.versions.adding.unknown import Unknown
-from ahstore.versions.adding.walk import LocalFile
+from ahstore.versions.adding.unknown import ToRead, Unknown
+from ahstore.versions.adding.values import small_value, to_value
 from ahstore.versions.monitor import Monitor
 
 BATCH_FILES = 1024
@@ -29,8 +28,8 @@ SHARE = 0.6
 SHARE_BYTES = 64 * 2**20
 """At most so much is held in memory that both processes see."""
 
-Read = tuple[int, Content, Stamp]
-"""Place in the list of files, content, and the stamp that goes with it."""
+Read = tuple[int, bytes, "Stamp | None"]
+"""Number of the file, what is remembered of its content, its stamp unless it is as walked."""
 
 
 class Hasher:
@@ -42,8 +41,8 @@ class Hasher:
         self._monitor = monitor
         self._limit = cutter.smallest
 
-    def read(self, files: Unknown) -> Iterator[Read]:
-        """Yield what was read of each file, in any order.
+    def read(self, files: Unknown) -> Iterator[list[Read]]:
+        """Yield what was read of each file, some at a time, in any order.
 
         Raises:
             SourceChangedError, ObjectNotFoundError, StorageError: a file could not be read whole.
@@ -52,9 +51,7 @@ class Hasher:
         small = [at for at, size in enumerate(sizes) if size <= limit]
         share = self._share(sizes, small)
         second = (
-            SecondProcess.start(map(files.file, share), [sizes[at] for at in share])
-            if share
-            else None
+            SecondProcess.start(files.files(share), [sizes[at] for at in share]) if share else None
         )
         if second is None:
             yield from self._read_small(files, small)
@@ -62,13 +59,12 @@ class Hasher:
             left = set(share)
             with second:
                 yield from self._read_small(files, small[: len(small) - len(share)])
-                for read in self._take(files, share, second):
-                    left.discard(read[0])
-                    yield read
+                for reads in self._take(share, second):
+                    left.difference_update([read[0] for read in reads])
+                    yield reads
             yield from self._read_small(files, sorted(left))
-        for at, size in enumerate(sizes):
-            if size > limit:
-                yield self._read_large(files.file(at), at)
+        for file in files.files([at for at, size in enumerate(sizes) if size > limit]):
+            yield [self._read_large(file)]
 
     def _share(self, sizes: Sequence[int], small: Sequence[int]) -> Sequence[int]:
         """Return which of many small files the second process is to take: the later ones."""
@@ -80,57 +76,54 @@ class Hasher:
             size += sizes[small[first]]
         return small[first:]
 
-    def _take(self, files: Unknown, share: Sequence[int], second: SecondProcess) -> Iterator[Read]:
+    def _take(self, share: Sequence[int], second: SecondProcess) -> Iterator[list[Read]]:
+        results = second.results()
+        while some := [*islice(results, BATCH_FILES)]:
+            ids = [ChunkId(Address(digest)) for _, data, _, digest in some if data]
+            self._sink.put_chunks(ids, [data for _, data, _, _ in some if data])
+            self._monitor.advance(bytes_=sum([len(data) for _, data, _, _ in some]))
+            yield [
+                (share[at], small_value(md5, digest, len(data)), None)
+                for at, data, md5, digest in some
+            ]
+
+    def _read_small(self, files: Unknown, numbers: Sequence[int]) -> Iterator[list[Read]]:
+        rest = files.files(numbers)
+        for count in _batches(files.sizes, numbers):
+            yield self._read_batch(islice(rest, count))
+
+    def _read_batch(self, batch: Iterable[ToRead]) -> list[Read]:
+        found: list[Read] = []
         ids: list[ChunkId] = []
         chunks: list[bytes | memoryview] = []
-        for at, data, md5, digest in second.results():
-            size = len(data)
-            refs = b""
-            if size:
+        md5, sha256 = hashlib.md5, hashlib.sha256
+        for file in batch:
+            data = read_small(file.local, file.stamp)
+            if data is None:
+                found.append(self._read_large(file))
+                continue
+            digest = sha256(data).digest()
+            if data:
                 ids.append(ChunkId(Address(digest)))
                 chunks.append(data)
-                refs = pack_refs([ChunkRef(ids[-1], size)])
-            self._monitor.advance(bytes_=size)
-            yield share[at], Content(size, md5, 0, refs), files.stamp(share[at])
-            if len(ids) == BATCH_FILES:
-                self._sink.put_chunks(ids, chunks)
-                ids, chunks = [], []
-        self._sink.put_chunks(ids, chunks)
-
-    def _read_small(self, files: Unknown, places: Sequence[int]) -> Iterator[Read]:
-        for batch in _batches(files.sizes, places):
-            yield from self._read_batch([(at, files.file(at)) for at in batch])
-
-    def _read_batch(self, batch: Sequence[tuple[int, LocalFile]]) -> Iterator[Read]:
-        found: list[tuple[int, bytes, Stamp]] = []
-        for at, file in batch:
-            data = read_small(file.local, file.stat)
-            if data is None:
-                yield self._read_large(file, at)
-            else:
-                found.append((at, data, file.stat))
-        chunks: list[bytes | memoryview] = [data for _, data, _ in found if data]
-        ids = [ChunkId(sha256(data)) for data in chunks]
+            whole = md5(data, usedforsecurity=False).digest()
+            found.append((file.number, small_value(whole, digest, len(data)), None))
         self._sink.put_chunks(ids, chunks)
         self._monitor.advance(bytes_=sum(map(len, chunks)))
-        rest = iter(ids)
-        md5 = hashlib.md5
-        for at, data, stamp in found:
-            size = len(data)
-            refs = pack_refs([ChunkRef(next(rest), size)]) if size else b""
-            yield at, Content(size, md5(data, usedforsecurity=False).digest(), 0, refs), stamp
+        return found
 
-    def _read_large(self, file: LocalFile, at: int) -> Read:
-        return at, *read_content(file.local, self._cutter, self._sink.put_chunk, self._monitor)
+    def _read_large(self, file: ToRead) -> Read:
+        content, stamp = read_content(file.local, self._cutter, self._sink.put_chunk, self._monitor)
+        return file.number, to_value(content), None if stamp == file.stamp else stamp
 
 
-def _batches(sizes: Sequence[int], places: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Split places, in order, into runs of a bounded number and size of files."""
+def _batches(sizes: Sequence[int], numbers: Sequence[int]) -> Iterator[int]:
+    """Split files, in order, into runs of a bounded number and size; yield how many each has."""
     first = size = 0
-    for count, at in enumerate(places, start=1):
-        size += sizes[at]
+    for count, number in enumerate(numbers, start=1):
+        size += sizes[number]
         if count - first == BATCH_FILES or size >= BATCH_BYTES:
-            yield places[first:count]
+            yield count - first
             first, size = count, 0
-    if first < len(places):
-        yield places[first:]
+    if first < len(numbers):
+        yield len(numbers) - first

@@ -11,18 +11,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from ahstore.chunks.cutter import Cutter, CuttingParameters
 from ahstore.index.filestates import FileStates
 from ahstore.index.stamps import Stamp, sizes, unpack
-from ahstore.objects.file import FLAGS, LEVEL_SHIFT, MD5, REFS, SIZE, Row
+from ahstore.objects.file import SIZE, Row
 from ahstore.objects.leaves import Leaves
 from ahstore.objects.tree import Tree
 from ahstore.versions.adding.changeset import rows_at
-from ahstore.versions.adding.contents import Contents, FolderContents, from_value, to_value
+from ahstore.versions.adding.contents import Contents, FolderContents
 from ahstore.versions.adding.hashing import Hasher
 from ahstore.versions.adding.sinks import ChunkSink
 from ahstore.versions.adding.unknown import Unknown
+from ahstore.versions.adding.values import from_value, value_of_row
 from ahstore.versions.adding.walk import LocalFile, LocalFolder, Walked
 from ahstore.versions.monitor import Monitor
 
 FOLDERS_AT_ONCE = 64
+
+Slots = tuple["FolderContents | None", list[int]]
+"""Places of files in a folder, or among single ones."""
 
 
 class Ingest:
@@ -46,6 +50,7 @@ class Ingest:
         self._monitor = monitor
         self._hasher = Hasher(sink, Cutter(cutting), monitor)
         self._folders: list[FolderContents] = []
+        self._singles: list[LocalFile] = []
         self._values: list[bytes | None] = []
         self._started = 0
 
@@ -60,43 +65,45 @@ class Ingest:
         total += sum(file.stat.st_size for file in walked.singles)
         self._monitor.start("Hashing", files=len(walked), bytes_=total)
         try:
-            singles = [*walked.singles]
-            self._values = [None] * len(singles)
+            self._singles = [*walked.singles]
+            self._values = [None] * len(self._singles)
             self._folders = [*_with_states(walked.folders, None if rehash else self._states)]
             if not rehash:
-                self._look_up(singles)
-                self._confirm(singles)
-            unknown = self._unknown(singles)
+                self._look_up()
+                self._confirm()
+            unknown, slots = self._unread()
             left = sum(unknown.sizes)
             self._monitor.advance(files=len(walked) - len(unknown), bytes_=total - left)
             if len(unknown):
-                self._read(unknown, singles)
+                self._read(unknown, slots)
         finally:
             self._monitor.finish()
         return Contents(
             self._folders,
-            [(f, v) for f, v in zip(singles, self._values, strict=True) if v is not None],
+            [(f, v) for f, v in zip(self._singles, self._values, strict=True) if v is not None],
             started=self._started,
         )
 
-    def _look_up(self, singles: Sequence[LocalFile]) -> None:
+    def _look_up(self) -> None:
         """Find what is remembered of files one by one."""
-        if singles:
+        if self._singles:
             self._values = self._states.lookup_many(
-                [file.local for file in singles], [file.stat for file in singles]
+                [file.local for file in self._singles], [file.stat for file in self._singles]
             )
         for folder in self._folders:
             if folder.fresh:
                 local, fresh = folder.folder, folder.fresh
-                found = self._states.lookup_below(
-                    local.local,
-                    [local.names[at] for at in fresh],
+                if not self._states.may_know_below(local.local):
+                    continue
+                found = self._states.lookup_many(
+                    [os.path.join(local.local, local.names[at]) for at in fresh],
                     [unpack(local.stamps, at) for at in fresh],
+                    with_folders=False,
                 )
                 for at, value in zip(fresh, found, strict=True):
                     folder.values[at] = value
 
-    def _confirm(self, singles: Sequence[LocalFile]) -> None:
+    def _confirm(self) -> None:
         """Hold for unknown what is remembered but may not be in the store any more."""
         leaves = Leaves(self._tree) if self._tree is not None else None
         doubtful: list[tuple[FolderContents, Sequence[int]]] = []
@@ -110,11 +117,11 @@ class Ingest:
             if places:
                 doubtful.append((folder, places))
         paths = [f.folder.prefix + f.folder.names[at] for f, places in doubtful for at in places]
-        paths += [f.path for f, v in zip(singles, self._values, strict=True) if v is not None]
+        paths += [f.path for f, v in zip(self._singles, self._values, strict=True) if v is not None]
         live = rows_at(self._tree, paths) if self._tree is not None and paths else {}
         for folder, places in doubtful:
             self._confirm_folder(folder, places, live)
-        for at, file in enumerate(singles):
+        for at, file in enumerate(self._singles):
             value = self._values[at]
             if value is not None and not self._held([(file.path, file.stat.st_size, value)], live):
                 self._values[at] = None
@@ -137,7 +144,7 @@ class Ingest:
         contents = []
         for path, size, value in files:
             row = live.get(path)
-            if row is not None and row[SIZE] == size and _value_of_row(row) == value:
+            if row is not None and row[SIZE] == size and value_of_row(row) == value:
                 continue
             content = from_value(value or b"", size)
             if content is None:
@@ -145,37 +152,60 @@ class Ingest:
             contents.append(content)
         return not contents or self._sink.holds(contents)
 
-    def _unknown(self, singles: Sequence[LocalFile]) -> Unknown:
+    def _unread(self) -> tuple[Unknown, list[Slots]]:
+        """Return the files to read, and where what they hold goes, in the same order."""
         unknown = Unknown()
-        for number, folder in enumerate(self._folders):
+        slots: list[Slots] = []
+        for folder in self._folders:
             names, values = folder.folder.names, folder.values
             places = [at for at in folder.fresh if values[at] is None]
             if places:
                 # By name: mostly as the files were made, and so as they lie on the disk.
                 places.sort(key=names.__getitem__)
-                unknown.add_folder(folder.folder, number, places)
-        for at, value in enumerate(self._values):
-            if value is None:
-                unknown.add_single(singles[at], at)
-        return unknown
+                unknown.add_folder(folder.folder, places)
+                slots.append((folder, places))
+        places = [at for at, value in enumerate(self._values) if value is None]
+        for at in places:
+            unknown.add_single(self._singles[at])
+        slots.append((None, places))
+        return unknown, slots
 
-    def _read(self, unknown: Unknown, singles: list[LocalFile]) -> None:
-        read: list[tuple[str, Stamp, bytes]] = []
-        changed: list[tuple[FolderContents, int, Stamp]] = []
-        for at, content, stamp in self._hasher.read(unknown):
-            number, place = unknown.owner(at)
-            value = to_value(content)
-            if number < 0:
-                read.append((singles[place].local, stamp, value))
-                self._values[place] = value
-                singles[place] = singles[place]._replace(stat=stamp)
+    def _read(self, unknown: Unknown, slots: Sequence[Slots]) -> None:
+        values: list[bytes | None] = [None] * len(unknown)
+        changed: dict[int, Stamp] = {}
+        for reads in self._hasher.read(unknown):
+            for number, value, stamp in reads:
+                values[number] = value
+                if stamp is not None:
+                    changed[number] = stamp
+            self._monitor.advance(files=len(reads))
+        start = 0
+        for folder, places in slots:
+            stop = start + len(places)
+            if folder is not None:
+                for at, read in zip(places, values[start:stop], strict=True):
+                    folder.values[at] = read
+                for number in changed.keys() & {*range(start, stop)} if changed else ():
+                    folder.restamp(places[number - start], changed[number])
             else:
-                self._folders[number].values[place] = value
-                if stamp != unknown.stamp(at):
-                    changed.append((self._folders[number], place, stamp))
-            self._monitor.advance(files=1)
-        for folder, place, stamp in changed:
-            folder.restamp(place, stamp)
+                self._take_singles(places, values[start:], changed, start)
+            start = stop
+
+    def _take_singles(
+        self,
+        places: Sequence[int],
+        values: Sequence[bytes | None],
+        changed: Mapping[int, Stamp],
+        start: int,
+    ) -> None:
+        read: list[tuple[str, Stamp, bytes]] = []
+        for number, (at, value) in enumerate(zip(places, values, strict=True), start):
+            assert value is not None
+            file = self._singles[at]
+            if number in changed:
+                file = self._singles[at] = file._replace(stat=changed[number])
+            self._values[at] = value
+            read.append((file.local, file.stat, value))
         self._states.remember_many(read, started=self._started)
 
 
@@ -192,8 +222,3 @@ def _with_states(
         known = states.folders([os.path.abspath(folder.local) for folder in some])
         for folder, state in zip(some, known, strict=True):
             yield FolderContents(folder, state)
-
-
-def _value_of_row(row: Row) -> bytes:
-    value: bytes = row[MD5] + bytes([row[FLAGS] >> LEVEL_SHIFT]) + row[REFS]
-    return value

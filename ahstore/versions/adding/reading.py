@@ -22,7 +22,7 @@ from ahstore.errors import (
     StorageError,
 )
 from ahstore.ids import ChunkId
-from ahstore.index.stamps import Stamp, stamp
+from ahstore.index.stamps import Fields, Stamp, fields, stamp
 from ahstore.objects.chunklist import build
 from ahstore.objects.file import ChunkRef
 from ahstore.versions.monitor import Monitor
@@ -88,7 +88,7 @@ def _read_once(
     return (content, after) if before == after and content.size == after.st_size else None
 
 
-def read_small(local: str, walked: Stamp) -> bytes | None:
+def read_small(local: str, walked: Fields) -> bytes | None:
     """Return the bytes of a small file that is as it was walked, from before to after reading.
 
     None where :func:`read_content` must decide: it changed, is gone, or can't be read.
@@ -98,14 +98,14 @@ def read_small(local: str, walked: Stamp) -> bytes | None:
     except OSError:
         return None
     try:
-        size = walked.st_size
+        size = walked[0]
         data = os.read(fd, size + 1)
         after = os.fstat(fd)
     except OSError:
         return None
     finally:
         os.close(fd)
-    return data if len(data) == size and stamp(after) == walked else None
+    return data if len(data) == size and fields(after) == walked else None
 
 
 def _read_large(

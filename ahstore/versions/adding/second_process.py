@@ -18,11 +18,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn
 
 from ahstore.versions.adding.reading import read_small
-from ahstore.versions.adding.walk import LocalFile
+from ahstore.versions.adding.unknown import ToRead
 from ahstore.versions.crew import processes
 
 _RECORD = struct.Struct(">?16s32s")
 """Whether the file was as walked; MD5; SHA-256."""
+_RECORDS_AT_ONCE = 1024
 _MISSING = _RECORD.pack(False, b"", b"")
 
 
@@ -33,7 +34,7 @@ class SecondProcess:
         self._pid, self._pipe, self._memory, self._sizes = pid, pipe, memory, sizes
 
     @staticmethod
-    def start(files: Iterable[LocalFile], sizes: Sequence[int]) -> SecondProcess | None:
+    def start(files: Iterable[ToRead], sizes: Sequence[int]) -> SecondProcess | None:
         """Fork a child for small files of these sizes in bytes; None where that is not safe."""
         if processes() == 1:
             return None
@@ -57,16 +58,15 @@ class SecondProcess:
         The bytes may be used until the block is left.
         """
         view = memoryview(self._memory).toreadonly()
-        end = 0
+        sizes, end = enumerate(self._sizes), 0
         with os.fdopen(self._pipe, "rb", closefd=False) as pipe:
-            for at, size in enumerate(self._sizes):
-                record = pipe.read(_RECORD.size)
-                if len(record) < _RECORD.size:
-                    return
-                done, md5, sha256 = _RECORD.unpack(record)
-                start, end = end, end + size
-                if done:
-                    yield at, view[start:end], md5, sha256
+            while records := pipe.read(_RECORD.size * _RECORDS_AT_ONCE):
+                whole = len(records) - len(records) % _RECORD.size
+                for done, md5, sha256 in _RECORD.iter_unpack(records[:whole]):
+                    at, size = next(sizes)
+                    start, end = end, end + size
+                    if done:
+                        yield at, view[start:end], md5, sha256
 
     def __enter__(self) -> SecondProcess:
         return self
@@ -81,16 +81,16 @@ class SecondProcess:
             self._memory.close()
 
 
-def _work(files: Iterable[LocalFile], memory: mmap.mmap, pipe: int) -> NoReturn:
+def _work(files: Iterable[ToRead], memory: mmap.mmap, pipe: int) -> NoReturn:
     """Be the child. Whatever happens, nothing of the parent's is run on the way out."""
     try:
         records: list[bytes] = []
         md5, sha256 = hashlib.md5, hashlib.sha256
-        for file in files:
-            data = read_small(file.local, file.stat)
+        for _, local, stamp in files:
+            data = read_small(local, stamp)
             if data is None:
                 records.append(_MISSING)
-                memory.seek(file.stat.st_size, os.SEEK_CUR)
+                memory.seek(stamp[0], os.SEEK_CUR)
             else:
                 memory.write(data)
                 digest = md5(data, usedforsecurity=False).digest()

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from ahstore.index.stamps import Stamp, sizes, unpack
+from ahstore.index.stamps import Fields, sizes, unpack_all
 from ahstore.versions.adding.walk import LocalFile, LocalFolder
 
 
+class ToRead(NamedTuple):
+    """A file to read: its number, where it is, and its stamp when it was walked."""
+
+    number: int
+    local: str
+    stamp: Fields
+
+
 class Unknown:
-    """Files to read, numbered: those of folders, then single ones.
+    """Files to read, numbered as they were added: those of folders, then single ones.
 
     Attributes:
         sizes: of all, in bytes.
@@ -19,42 +29,43 @@ class Unknown:
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
-        self._folders: list[tuple[LocalFolder, int]] = []
+        self._folders: list[LocalFolder] = []
         self._starts: list[int] = []
         self._places = array("Q")
-        self._singles: list[tuple[LocalFile, int]] = []
+        self._singles: list[LocalFile] = []
 
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def add_folder(self, folder: LocalFolder, number: int, places: Sequence[int]) -> None:
-        """Add files of the folder that its owner knows as ``number``; before any single ones."""
+    def add_folder(self, folder: LocalFolder, places: Sequence[int]) -> None:
+        """Add files of a folder; before any single ones."""
         self._starts.append(len(self._places))
-        self._folders.append((folder, number))
+        self._folders.append(folder)
         self._places.extend(places)
         every = sizes(folder.stamps)
         self.sizes += [every[place] for place in places]
 
-    def add_single(self, file: LocalFile, place: int) -> None:
-        """Add a file that its owner knows by ``place`` among those without a folder."""
-        self._singles.append((file, place))
+    def add_single(self, file: LocalFile) -> None:
+        """Add a file without a folder."""
+        self._singles.append(file)
         self.sizes.append(file.stat.st_size)
 
-    def owner(self, at: int) -> tuple[int, int]:
-        """Return number of the folder and place in it; -1 and the place for a single file."""
-        if at >= len(self._places):
-            return -1, self._singles[at - len(self._places)][1]
-        return self._folders[bisect_right(self._starts, at) - 1][1], self._places[at]
-
-    def file(self, at: int) -> LocalFile:
-        """Return a file."""
-        if at >= len(self._places):
-            return self._singles[at - len(self._places)][0]
-        return self._folders[bisect_right(self._starts, at) - 1][0].file(self._places[at])
-
-    def stamp(self, at: int) -> Stamp:
-        """Return a file's stamp as walked."""
-        if at >= len(self._places):
-            return self._singles[at - len(self._places)][0].stat
-        folder = self._folders[bisect_right(self._starts, at) - 1][0]
-        return unpack(folder.stamps, self._places[at])
+    def files(self, numbers: Iterable[int]) -> Iterator[ToRead]:
+        """Yield the files with these numbers, which ascend."""
+        places, end = self._places, 0
+        names: Sequence[str] = ()
+        stamps: Sequence[Fields] = ()
+        base = ""
+        for number in numbers:
+            if number >= end:
+                if number >= len(places):
+                    file = self._singles[number - len(places)]
+                    yield ToRead(number, file.local, file.stat)
+                    continue
+                at = bisect_right(self._starts, number)
+                end = self._starts[at] if at < len(self._starts) else len(places)
+                folder = self._folders[at - 1]
+                names, stamps = folder.names, unpack_all(folder.stamps)
+                base = os.path.join(folder.local, "")
+            place = places[number]
+            yield ToRead(number, base + names[place], stamps[place])
