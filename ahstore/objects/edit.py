@@ -8,6 +8,7 @@ would make of the changed rows, always.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -26,9 +27,8 @@ from ahstore.objects.page import (
     PageSink,
     PageSource,
     Row,
-    encode_page,
-    inner_row,
     is_boundary,
+    make_page,
 )
 from ahstore.objects.tree import TreeBuilder, build
 from ahstore.objects.walk import LevelCursor, PageCache, PageReader
@@ -137,11 +137,19 @@ class _Feed:
         self.head = next(self._rest, None)
         return row
 
+    def give_back(self, changes: list[Change]) -> None:
+        """Undo the taking of the last ``changes``."""
+        if changes:
+            rest = changes[1:] if self.head is None else [*changes[1:], self.head]
+            self._rest = chain(rest, self._rest)
+            self.head = changes[0]
+
 
 class _Level:
     """The pages of one level, cut anew where changes fall."""
 
     def __init__(self, reader: PageReader, root: PageId, level: int, sink: PageSink) -> None:
+        self._reader = reader
         self._cursor = LevelCursor(reader, root, level)
         self._level = level
         self._sink = sink
@@ -168,7 +176,11 @@ class _Level:
         while more:
             page = self._cursor.page
             replaced.append(self._cursor.row)
-            for row, may_end in _merge(page, feed, to_the_end=self._cursor.is_last):
+            is_last = self._cursor.is_last
+            if not rows and (same := _replace(page, feed, to_the_end=is_last)) is not None:
+                yield from self._close(same, replaced)
+                break
+            for row, may_end in _merge(page, feed, to_the_end=is_last):
                 rows.append(row)
                 if len(rows) == MAX_ROWS or (may_end and is_boundary(row[KEY], self._level)):
                     yield from self._close(rows, replaced)
@@ -184,13 +196,34 @@ class _Level:
         last = rows[-1][KEY]
         while replaced and replaced[0][KEY] < last:
             yield replaced.popleft()[KEY], None
-        data = encode_page(self._level, rows)
+        data, page = make_page(self._level, rows)
         page_id = PageId(sha256(data))
         if replaced and replaced[0][KEY] == last and replaced.popleft()[PAGE_ID] == page_id:
             return
         self._sink.put_page(data)
+        self._reader.keep(page_id, page)
         self._last_put = page_id, rows
-        yield last, inner_row(self._level, rows, page_id)
+        yield last, page.as_row(page_id)
+
+
+def _replace(page: Page, feed: _Feed, *, to_the_end: bool) -> list[Row] | None:
+    """Return the rows of ``page`` with its changes if each replaces a row that it has.
+
+    Such a page keeps its keys, and so its place. None: the rows have to be cut anew.
+    """
+    rows = [*page.rows]
+    taken: list[Change] = []
+    last = page.keys[-1]
+    while feed.head is not None and (to_the_end or feed.head[0] <= last):
+        key, row = feed.head
+        at = bisect_left(page.keys, key)
+        if row is None or at == len(rows) or page.keys[at] != key:
+            feed.give_back(taken)
+            return None
+        rows[at] = row
+        taken.append((key, row))
+        feed.take()
+    return rows
 
 
 def _merge(page: Page, feed: _Feed, *, to_the_end: bool) -> Iterator[tuple[Row, bool]]:

@@ -107,7 +107,12 @@ def is_boundary(key: str, level: int) -> bool:
 
 
 def encode_page(level: int, rows: list[Row]) -> bytes:
-    """Return the bytes of a page; ``rows`` are ascending.
+    """Return the bytes of a page; raises as ``make_page``."""
+    return make_page(level, rows)[0]
+
+
+def make_page(level: int, rows: list[Row]) -> tuple[bytes, Page]:
+    """Return the bytes of a page, and the page as who reads them gets it; ``rows`` are ascending.
 
     Raises:
         InvalidInputError: a row is malformed, or the rows are too large together.
@@ -115,7 +120,7 @@ def encode_page(level: int, rows: list[Row]) -> bytes:
     if level > MAX_LEVEL:
         raise InvalidInputError(f"a tree of more than {MAX_LEVEL} levels")
     try:
-        _measure(level, rows)
+        keys, weight, count = _measure(level, rows)
     except _MalformedError as error:
         raise InvalidInputError(f"not rows of a page: {error}") from error
     page: list[Any] = [level, rows]
@@ -125,7 +130,7 @@ def encode_page(level: int, rows: list[Row]) -> bytes:
             canonical.decode(data, limits=_LIMITS)
         except CorruptError as error:
             raise InvalidInputError(f"rows are too large for a page: {error}") from error
-    return data
+    return data, Page(level, rows, keys, weight, count, len(data))
 
 
 def decode_page(data: bytes) -> Page:

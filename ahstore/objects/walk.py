@@ -108,6 +108,12 @@ class PageReader:
             raise CorruptError(f"page {row[PAGE_ID].hex()} is not what the page above says")
         return page
 
+    def keep(self, page_id: PageId, page: Page) -> None:
+        """Take a page that was just made, so that it need not be read; its rows are checked too."""
+        if self._check is not None and page.level == 0 and page.rows:
+            self._check(page.rows)
+        self._cache.put(page_id, self._check, page)
+
     def page(self, page_id: PageId) -> Page:
         """Return a page by itself, unchecked against a parent."""
         page = self._cache.find(page_id, self._check)

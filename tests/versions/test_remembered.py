@@ -84,7 +84,7 @@ def test_an_unchanged_folder_costs_no_reading_and_no_leaf(at_rest, asset, reads,
         return data
 
     monkeypatch.setattr(Repository, "read_page", read_page)
-    asset.repo._pages.__init__()
+    asset.repo.page_cache.__init__()
     assert status(asset) == []
     assert reads == []
     assert 0 not in levels
@@ -108,7 +108,7 @@ def test_a_change_costs_its_file_and_its_leaves(at_rest, asset, reads, monkeypat
         return data
 
     monkeypatch.setattr(Repository, "read_page", read_page)
-    asset.repo._pages.__init__()
+    asset.repo.page_cache.__init__()
     asset.write(d3__f100="again")
     assert [change.path for change in status(asset)] == ["d3/f100"]
     assert reads == ["f100", "f100"]

@@ -105,7 +105,8 @@ def commit_files(
             if not edits:
                 after.commit = head
                 return None
-            return Proposal(edit(repo, tree.root, edits, session, check=check_rows), (head,))
+            root = edit(repo, tree.root, edits, session, cache=repo.page_cache, check=check_rows)
+            return Proposal(root, (head,))
 
         made = publish(repo, session, asset, branch, propose, signature, expect=expect)
         after.commit = made.id if made else after.commit

@@ -146,4 +146,4 @@ def _three_way(
         raise InvalidInputError("the two have no common commit; merge with strategy 'replace'")
     ours, theirs = (repo.read_commit(each).tree for each in (head, source))
     edits = three_way(repo, base, ours, theirs, favour=favour)
-    return edit(repo, ours, edits, session, check=check_rows)
+    return edit(repo, ours, edits, session, cache=repo.page_cache, check=check_rows)
