@@ -8,6 +8,7 @@ spent. What a decoded value means is left to those who ask for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeAlias, Union
 
 import msgpack
@@ -21,6 +22,7 @@ MAX_DEPTH = 64
 
 _SCALARS: frozenset[type] = frozenset((type(None), bool, int, float, str, bytes))
 _CONTAINERS: frozenset[type] = frozenset((list, dict))
+_LIST_ONLY: frozenset[type] = frozenset((list,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def _ordered(value: Any, depth: int) -> Value:
     if depth == 0:
         raise InvalidInputError(f"nested more than {MAX_DEPTH} deep")
     if kind is list:
-        if _SCALARS.issuperset(map(type, value)):
+        if _SCALARS.issuperset(map(type, value)) or (depth > 1 and _are_plain_rows(value)):
             return value  # type: ignore[no-any-return]
         return [_ordered(item, depth - 1) for item in value]
     if kind is dict:
@@ -99,6 +101,13 @@ def _ordered(value: Any, depth: int) -> Value:
             raise InvalidInputError("cannot be encoded: a map key is not a string")
         return {key: _ordered(value[key], depth - 1) for key in sorted(value)}
     raise InvalidInputError(f"cannot be encoded: a {kind.__name__}")
+
+
+def _are_plain_rows(value: list[Any]) -> bool:
+    """Tell whether all items are lists of scalars, as those of a page are, in two loops in C."""
+    return {*map(type, value)} == _LIST_ONLY and _SCALARS.issuperset(
+        map(type, chain.from_iterable(value))
+    )
 
 
 def _unpack(raw: bytes, max_items: int) -> Value:
@@ -164,6 +173,8 @@ def _check_depth(value: Value, depth: int) -> None:
         raise CorruptError("nested too deeply")
     children = value if kind is list else value.values()  # type: ignore[union-attr]
     if _CONTAINERS.isdisjoint(map(type, children)):  # type: ignore[arg-type]
+        return
+    if depth > 1 and kind is list and _are_plain_rows(value):  # type: ignore[arg-type]
         return
     for child in children:  # type: ignore[union-attr]
         if type(child) in _CONTAINERS:

@@ -133,11 +133,10 @@ class FileStates:
         for folder, state in zip(missing, self.folders([*missing]), strict=True):
             if state is None:
                 continue
-            places, values = state.places(), state.split_values()
             for at in missing[folder]:
-                place = places.get(os.path.basename(paths[at]))
-                if place is not None and _same(unpack(state.stamps, place), stats[at]):
-                    found[at] = values[place]
+                place = state.find(os.path.basename(paths[at]))
+                if place >= 0 and _same(unpack(state.stamps, place), stats[at]):
+                    found[at] = state.value(place)
 
     def may_know_below(self, folder: str) -> bool:
         """Say whether files in ``folder`` may be remembered one by one: mostly none is."""

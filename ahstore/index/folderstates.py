@@ -53,6 +53,17 @@ class FolderState:
         """Return at which place each name stands."""
         return {name: at for at, name in enumerate(self.names.split("/"))}
 
+    def find(self, name: str) -> int:
+        """Return at which place a name stands, -1 if it is not there."""
+        names = self.names.split("/")
+        return names.index(name) if name in names else -1
+
+    def value(self, place: int) -> bytes:
+        """Return the value at a place."""
+        lengths = array("H", self.lengths)
+        start = sum(lengths[:place])
+        return self.values[start : start + lengths[place]]
+
     def split_values(self) -> list[bytes]:
         """Return the value of each file."""
         ends = accumulate(array("H", self.lengths), initial=0)

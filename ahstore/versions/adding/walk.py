@@ -116,9 +116,12 @@ def _walk_one(addition: Addition, found: Walked) -> None:
         root = os.path.realpath(addition.local)
         for folder in _walk_folder(root, addition.local, addition.path, found.singles):
             found.folders.append(folder)
-    else:
-        real = os.path.realpath(addition.local)
-        found.singles.append(_regular(addition.path, real, os.stat(real)))
+        return
+    local, there = addition.local, os.lstat(addition.local)
+    if stat.S_ISLNK(there.st_mode):
+        local = os.path.realpath(local)
+        there = os.stat(local)
+    found.singles.append(_regular(addition.path, local, there))
 
 
 def _walk_folder(
