@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -48,7 +47,7 @@ def open_spare(spare_folder: str, mode: int) -> tuple[str, int]:
 
     The folder is made if need be, and the one above it, but not the store's.
     """
-    path = os.path.join(spare_folder, secrets.token_hex(16))
+    path = os.path.join(spare_folder, os.urandom(16).hex())
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
     try:
         return path, os.open(path, flags, mode)
@@ -174,7 +173,7 @@ _CAN_NOT = frozenset(
 
 def _publishes_once(maker: DraftMaker, folder_fd: int) -> bool:
     """Tell whether a name is given, and then refused to another file."""
-    name = secrets.token_hex(16)
+    name = os.urandom(16).hex()
     try:
         _publish_empty(maker, folder_fd, name)
         try:

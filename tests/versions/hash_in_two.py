@@ -1,7 +1,7 @@
 """A process of one thread that commits a folder with and without a second process's help.
 
 Arguments: folder, and what befalls the child: "well", "killed", "stale" or "thread" (there is none).
-Prints how many files the child delivered and whether both trees are equal.
+Prints how many files the child delivered, how often a walk was shared, and whether both trees are equal.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import threading
 import time
 
 from ahstore.ids import AssetId, new_entity_id
+from ahstore.versions import crew
 from ahstore.versions.adding import second_process, walk
 from ahstore.versions.adding.commits import commit_files, create_asset_root
 from ahstore.versions.adding.hashing import Hasher
 from ahstore.versions.adding.second_process import SecondProcess
 from ahstore.versions.repository import Repository
 
-delivered = 0
+delivered = shared = 0
 real_start, real_results = SecondProcess.start, SecondProcess.results
+real_fork, real_shares = crew._fork, walk.run_shares
 
 
 def counted(self):
@@ -36,6 +38,18 @@ def start_and_kill(files, limit):
     assert second is not None
     os.kill(second._pid, signal.SIGKILL)
     return second
+
+
+def fork_and_kill(share):
+    child = real_fork(share)
+    os.kill(child, signal.SIGKILL)
+    return child
+
+
+def counted_shares(shares):
+    global shared
+    shared += 1
+    return real_shares(shares)
 
 
 def tree_of(folder: str) -> bytes:
@@ -55,8 +69,11 @@ def tree_of(folder: str) -> bytes:
 
 def main(folder: str, fate: str) -> None:
     SecondProcess.results = counted
+    walk.run_shares = counted_shares
+    walk.SHARE_FROM_FILES = 1000
     if fate == "killed":
         SecondProcess.start = staticmethod(start_and_kill)
+        crew._fork = fork_and_kill
     if fate == "thread":
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
     if fate == "stale":
@@ -73,7 +90,7 @@ def main(folder: str, fate: str) -> None:
         left = "no child is left"
     Hasher._share = lambda *_: ()
     walk.SHARE_FROM_FILES = 10**9
-    print(delivered, two == tree_of(folder), left)
+    print(delivered, shared, two == tree_of(folder), left)
 
 
 if __name__ == "__main__":
