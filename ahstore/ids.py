@@ -7,8 +7,9 @@ stored data or from a user goes through a ``parse_`` function before it becomes 
 
 from __future__ import annotations
 
-import os
 import re
+import secrets
+import uuid
 from typing import NewType
 
 from ahstore.errors import InvalidInputError
@@ -36,24 +37,14 @@ _HEX_PACK = re.compile(r"[0-9a-f]{32}\Z")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 
 
-def uuid_text(number: int, *, version: int) -> str:
-    """Return the UUID of a number of 128 bits, of which 6 become those of version and variant.
-
-    By hand: the module ``uuid`` brings in another one at every start.
-    """
-    number = number & ~(0xF << 76 | 0x3 << 62) | version << 76 | 0x2 << 62
-    digits = f"{number:032x}"
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-
-
 def new_entity_id() -> EntityId:
     """Return a fresh random UUID."""
-    return EntityId(uuid_text(int.from_bytes(os.urandom(16), "big"), version=4))
+    return EntityId(str(uuid.uuid4()))
 
 
 def new_pack_id() -> PackId:
     """Return 128 random bits as 32 hex digits."""
-    return PackId(os.urandom(16).hex())
+    return PackId(secrets.token_hex(16))
 
 
 def parse_address(text: str) -> Address:

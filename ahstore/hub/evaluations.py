@@ -7,8 +7,9 @@ its commits wherever branches move. Measuring is the business of ``jobs``.
 
 from __future__ import annotations
 
-import os
+import secrets
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from ahstore.hub.paths import AssetType, check_ref
 from ahstore.hub.payload import make_row, read_row
 from ahstore.hub.records import AssetRecord, EvaluationRecord, parse_stored_id
 from ahstore.hub.results import write_results
-from ahstore.ids import AssetId, CommitId, EntityId, EvaluationId, RunId, parse_entity_id, uuid_text
+from ahstore.ids import AssetId, CommitId, EntityId, EvaluationId, RunId, parse_entity_id
 from ahstore.objects.page import KEY
 from ahstore.objects.tree import Row
 from ahstore.versions.refs import Ref, Refs
@@ -232,8 +233,10 @@ class _Sides:
 def _new_id(model: AssetId, commit: CommitId) -> EvaluationId:
     """Return a random UUID (version 8) that ends with digits of the model's id and the commit."""
     hint = int(model[:_HINT_DIGITS] + commit.hex()[:_HINT_DIGITS], 16)
-    number = int.from_bytes(os.urandom(10), "big") << 48 | hint
-    return EvaluationId(EntityId(uuid_text(number, version=8)))
+    number = secrets.randbits(80) << 48 | hint
+    number = number & ~(0xF << 76) | 8 << 76
+    number = number & ~(0x3 << 62) | 2 << 62
+    return EvaluationId(EntityId(str(uuid.UUID(int=number))))
 
 
 def _path_at_birth(_: AssetId, path: str) -> str:

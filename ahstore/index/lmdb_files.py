@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 
 import lmdb
@@ -114,8 +115,6 @@ def set_aside(path: str) -> None:
         if os.path.lexists(os.path.join(path, name)):
             os.makedirs(aside, exist_ok=True)
             if os.path.isdir(os.path.join(path, name)):
-                import shutil  # start-up: only after damage
-
                 shutil.rmtree(os.path.join(path, name))
             else:
                 os.replace(os.path.join(path, name), os.path.join(aside, name))

@@ -6,7 +6,7 @@ by which anything happens in a store. What the values mean is left to those who 
 
 from __future__ import annotations
 
-import os
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -198,7 +198,7 @@ class Cells:
             number=expected + 1,
             state=state,
             value=value,
-            nonce=os.urandom(NONCE_BYTES),
+            nonce=secrets.token_bytes(NONCE_BYTES),
             time=self.storage.now(),
         )
         creation = Creation(self.storage, cell, version, durable=durable)

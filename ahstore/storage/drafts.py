@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -47,7 +48,7 @@ def open_spare(spare_folder: str, mode: int) -> tuple[str, int]:
 
     The folder is made if need be, and the one above it, but not the store's.
     """
-    path = os.path.join(spare_folder, os.urandom(16).hex())
+    path = os.path.join(spare_folder, secrets.token_hex(16))
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
     try:
         return path, os.open(path, flags, mode)
@@ -173,7 +174,7 @@ _CAN_NOT = frozenset(
 
 def _publishes_once(maker: DraftMaker, folder_fd: int) -> bool:
     """Tell whether a name is given, and then refused to another file."""
-    name = os.urandom(16).hex()
+    name = secrets.token_hex(16)
     try:
         _publish_empty(maker, folder_fd, name)
         try:

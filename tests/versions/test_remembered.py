@@ -234,6 +234,20 @@ def test_content_changed_under_equal_stamps_is_found_by_rehash(at_rest, asset, m
     assert [change.path for change in status(asset, rehash=True)] == ["d2/f007.txt"]
 
 
+def test_a_file_of_another_name_is_another_file(at_rest, asset, monkeypatch):
+    # Not every file system stamps a file that is renamed.
+    same = stamps.Stamp(3, 1, 1, 1, 1, 0o100644)
+    for module in (walk, reading):
+        monkeypatch.setattr(module, "stamp", lambda _: same)
+        monkeypatch.setattr(reading, "fields", lambda _: same)
+    monkeypatch.setattr(walk, "pack", lambda found: stamps.pack([same for _ in found]))
+    asset.write(d__a="abc", d__b="xyz")
+    asset.commit()
+    assert status(asset) == []
+    (asset.work / "d" / "a").rename(asset.work / "d" / "c")
+    assert [change.path for change in status(asset)] == ["d/c"]
+
+
 def test_a_write_within_the_grain_is_never_missed(asset):
     # The racy case as it is: same size, rewritten within the tick in which it was committed.
     for n in range(60):
