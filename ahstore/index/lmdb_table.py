@@ -22,6 +22,7 @@ _LAST = b"m:last-pack"
 _LIVE = b"m:live-entries"
 _STALE = b"m:stale-entries"
 _COMPLETE = b"m:complete"
+_BUT_SEGMENTS = b"2"
 
 _NUMBER = struct.Struct(">I")
 _COUNT = struct.Struct(">Q")
@@ -51,9 +52,15 @@ class LmdbTable(PlaceTable):
         with self._env.read() as txn:
             return txn.get(_COMPLETE) is not None
 
-    def set_complete(self) -> bool:
-        """Remember that they were."""
-        return self._env.write(lambda txn: txn.put(_COMPLETE, b"1"))
+    def needs_segments(self) -> bool:
+        """Say whether what segments cover was left out then."""
+        with self._env.read() as txn:
+            return txn.get(_COMPLETE) == _BUT_SEGMENTS
+
+    def set_complete(self, *, needs_segments: bool) -> bool:
+        """Remember that they were, with or without what segments cover."""
+        value = _BUT_SEGMENTS if needs_segments else b"1"
+        return self._env.write(lambda txn: txn.put(_COMPLETE, value))
 
     def add(self, packs: Sequence[PackIndex]) -> bool:
         """See the contract."""

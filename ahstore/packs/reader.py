@@ -6,20 +6,24 @@ their SHA-256 when they may come from elsewhere, and always before anything pars
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from ahstore.codec.compression import RAW, decompress
 from ahstore.codec.digests import checksum64, sha256
-from ahstore.errors import CorruptError, InvalidInputError
+from ahstore.errors import AhError, CorruptError, InvalidInputError, UnsupportedError
 from ahstore.ids import Address, PackId
 from ahstore.packs import format as layout
 from ahstore.packs.place import FAMILIES, Family, Kind, Place, pack_key, parse_pack_key
-from ahstore.storage.contract import Storage
+from ahstore.storage.contract import MissingError, Range, Storage
 
 MAX_GAP_BYTES = 64 * 1024
 MAX_SPAN_BYTES = 8 * 2**20
 TAIL_BYTES = 64 * 1024
 """How much of a pack's end is read at once: with it most indexes come in one request."""
+INDEXES_AT_ONCE = 16
+INDEXES_AHEAD = 128
+"""Indexes of packs that are read at once from afar, and how many are held before they are taken."""
 
 Wanted = tuple[Address, Place]
 Found = tuple[Address, bytes]
@@ -54,30 +58,29 @@ class PackReader:
     def read_many(self, wanted: Iterable[Wanted], *, trusted: bool = True) -> Iterator[Found]:
         """Yield each wanted blob, by pack and offset; neighbours come with one request.
 
-        Holds one span (``MAX_SPAN_BYTES``, or one blob) in memory at a time.
+        From a storage that is far away several ranges are under way at once (``read_ranges``).
+        Otherwise one span (``MAX_SPAN_BYTES``, or one blob) is held in memory at a time.
 
         Raises:
             MissingError, CorruptError: as ``read``.
         """
-        ordered = sorted(wanted, key=by_position)
-        for span in spans(ordered):
-            yield from self._read_span(span, trusted=trusted)
-
-    def _read_span(self, span: Sequence[Wanted], *, trusted: bool) -> Iterator[Found]:
-        first = span[0][1]
-        start = first.offset
-        end = max(place.offset + place.stored for _, place in span)
-        try:
-            data = self._storage.read_range(pack_key(first.family, first.pack), start, end - start)
-        except CorruptError:
-            # Truncated somewhere: hand out what is whole, and name the first that is not.
-            for address, place in span:
-                yield address, self.read(address, place, trusted=trusted)
-            return
-        for address, place in span:
-            at = place.offset - start
-            blob = data[at : at + place.stored]
-            yield address, unpack_verified(address, place, blob, trusted=trusted)
+        ordered = list(spans(sorted(wanted, key=by_position)))
+        at = 0
+        while at < len(ordered):
+            answers = self._storage.read_ranges(map(_range, ordered[at:]))
+            for data in _until_truncated(answers):
+                span = ordered[at]
+                at += 1
+                start = span[0][1].offset
+                for address, place in span:
+                    begin = place.offset - start
+                    blob = data[begin : begin + place.stored]
+                    yield address, unpack_verified(address, place, blob, trusted=trusted)
+            if at < len(ordered):
+                # Truncated: hand out what is whole, and name the first that is not.
+                for address, place in ordered[at]:
+                    yield address, self.read(address, place, trusted=trusted)
+                at += 1
 
     def read_index(self, family: Family, pack: PackId) -> list[Wanted]:
         """Return address and place of each blob in a pack, sorted.
@@ -89,16 +92,67 @@ class PackReader:
         """
         return list(layout.entries(self.read_raw_index(family, pack), pack, family))
 
-    def read_raw_index(self, family: Family, pack: PackId) -> bytes:
-        """Return the checked entries of a pack's index as they stand in the file; see above."""
+    def read_raw_index(self, family: Family, pack: PackId, *, size: int | None = None) -> bytes:
+        """Return the checked entries of a pack's index as they stand in the file; see above.
+
+        ``size`` is that of the pack's file, which a locator may have told: it spares a request.
+        """
         key = pack_key(family, pack)
         try:
+            if size is not None:
+                with suppress(CorruptError):
+                    return self._read_raw_index(key, family, pack, size)
             return self._read_raw_index(key, family, pack)
         except CorruptError as error:
             raise CorruptError(f"the pack {key} is damaged: {error}", pack=pack, key=key) from error
 
-    def _read_raw_index(self, key: str, family: Family, pack: PackId) -> bytes:
-        size = self._storage.stat(key).size
+    def read_raw_indexes(
+        self,
+        packs: Iterable[tuple[Family, PackId]],
+        *,
+        sizes: Mapping[PackId, int] | None = None,
+    ) -> Iterator[tuple[tuple[Family, PackId], bytes | AhError]]:
+        """Yield each pack with its index, or with what is wrong with it, in the order given.
+
+        From a storage that is far away several are read at once.
+
+        Args:
+            packs: which.
+            sizes: of the packs' files in bytes, where known: each spares a request.
+
+        Raises:
+            StorageError: the storage failed.
+        """
+        known = sizes or {}
+
+        def read(name: tuple[Family, PackId]) -> bytes | AhError:
+            try:
+                return self.read_raw_index(*name, size=known.get(name[1]))
+            except (MissingError, CorruptError, UnsupportedError) as error:
+                return error
+
+        return self._map(read, list(packs))
+
+    def _map(
+        self,
+        read: Callable[[tuple[Family, PackId]], bytes | AhError],
+        packs: list[tuple[Family, PackId]],
+    ) -> Iterator[tuple[tuple[Family, PackId], bytes | AhError]]:
+        if len(packs) < 2 or not self._storage.capabilities.far:
+            yield from ((pack, read(pack)) for pack in packs)
+            return
+        from concurrent.futures import ThreadPoolExecutor  # start-up: for stores far away only
+
+        with ThreadPoolExecutor(INDEXES_AT_ONCE, "ahstore-index") as threads:
+            for at in range(0, len(packs), INDEXES_AHEAD):
+                some = packs[at : at + INDEXES_AHEAD]
+                yield from zip(some, threads.map(read, some), strict=True)
+
+    def _read_raw_index(
+        self, key: str, family: Family, pack: PackId, size: int | None = None
+    ) -> bytes:
+        if size is None:
+            size = self._storage.stat(key).size
         tail = self._storage.read_range(key, max(0, size - TAIL_BYTES), min(size, TAIL_BYTES))
         trailer = layout.decode_trailer(tail[-layout.TRAILER_BYTES :], size=size)
         if trailer.pack != pack or trailer.family != family:
@@ -169,6 +223,17 @@ def spans(ordered: Sequence[Wanted]) -> Iterator[list[Wanted]]:
         span, pack, start, end = [item], place.pack, place.offset, stop
     if span:
         yield span
+
+
+def _range(span: Sequence[Wanted]) -> Range:
+    first = span[0][1]
+    end = max(place.offset + place.stored for _, place in span)
+    return Range(pack_key(first.family, first.pack), first.offset, end - first.offset)
+
+
+def _until_truncated(answers: Iterator[bytes]) -> Iterator[bytes]:
+    with suppress(CorruptError):
+        yield from answers
 
 
 def unpack_verified(address: Address, place: Place, data: bytes, *, trusted: bool) -> bytes:

@@ -36,12 +36,22 @@ _RESEND_SECONDS = (0.0, 0.05, 0.2, 0.8, 2.0)
 class Cells:
     """Reads and swaps the cells of one storage. Threads may share it.
 
-    ``pause`` sleeps between the tries to settle a lost reply; tests pass their own.
+    Args:
+        storage: where they are.
+        pause: sleeps between the tries to settle a lost reply; tests pass their own.
+        on_read: is told the folder of a cell and its newest version at each ``read``.
     """
 
-    def __init__(self, storage: Storage, *, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+        on_read: Callable[[str, CellVersion], None] | None = None,
+    ) -> None:
         self.storage = storage
         self._pause = pause
+        self._on_read = on_read
         self._seen: dict[str, int] = {}
 
     def read(self, cell: Cell, *, at_least: int = -1) -> CellVersion:
@@ -70,6 +80,8 @@ class Cells:
                 known = -1
                 continue
             self._remember(folder, number)
+            if self._on_read is not None:
+                self._on_read(folder, version)
             return version
 
     def read_version(self, cell: Cell, number: int) -> CellVersion:

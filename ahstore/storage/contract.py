@@ -72,12 +72,15 @@ class Capabilities:
         local_path: the folder of the store on this machine, None if it is elsewhere.
         ordered_listing: a listing costs no more than what is taken from it.
         keeps_folders: a later version of a cell is refused when the cell's folder is gone.
+        far: each operation is a request over a network, which takes milliseconds and is paid for:
+            what was read is worth keeping, and several requests are made at once.
     """
 
     shared_writers: bool = True
     local_path: str | None = None
     ordered_listing: bool = False
     keeps_folders: bool = True
+    far: bool = False
 
 
 @dataclass(frozen=True, slots=True)

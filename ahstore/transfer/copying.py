@@ -92,7 +92,7 @@ class Copier:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _copy(self, wanted: dict[ChunkId, int]) -> None:
-        places = self._source.index.find_many(Kind.CHUNK, wanted)
+        places = self._source.index.look_up(Kind.CHUNK, wanted)
         items: list[Wanted] = []
         for chunk, length in wanted.items():
             place: Place = places.get(chunk) or self._source.place(Kind.CHUNK, chunk)

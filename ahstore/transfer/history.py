@@ -69,7 +69,7 @@ def complete_at(repo: Repository, heads: Iterable[CommitId]) -> Complete:
 
     def find(commit: CommitId) -> Commit | None:
         # A stale index costs sending again what is there; to list the store costs more.
-        known = repo.index.find(Kind.COMMIT, commit) is not None
+        known = bool(repo.index.look_up(Kind.COMMIT, [commit]))
         return repo.read_commit(commit) if known else None
 
     return Complete(find, repo.read_commit, heads)

@@ -60,7 +60,7 @@ class Pages:
         wanted = [page for page in pages if page not in self._bytes]
         if len(wanted) < 2:
             return
-        places = self._source.index.find_many(Kind.PAGE, wanted)
+        places = self._source.index.look_up(Kind.PAGE, wanted)
         try:
             for page, data in self._source.packs.read_many(places.items(), trusted=False):
                 self._keep(page, data)

@@ -14,7 +14,7 @@ from ahstore.codec.canonical import Value
 from ahstore.errors import InvalidInputError, NotFoundError, OutcomeUnknownError
 from ahstore.ids import AssetId, CommitId, PageId
 from ahstore.objects.commit import Commit
-from ahstore.versions.refs import Ref, check_expected, learn_places, read_ref, ref_cell, ref_value
+from ahstore.versions.refs import Ref, check_expected, read_ref, ref_cell, ref_value
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession, retried
 
@@ -91,7 +91,6 @@ def publish(
     def attempt() -> Published | None:
         current = repo.cells.read(cell)
         ref = read_ref(asset, branch, current)
-        learn_places(repo, current)
         _check_branch(ref, branch, expect, may_create)
         proposal = propose(ref.commit if ref else None)
         if proposal is None:

@@ -24,6 +24,7 @@ from ahstore.packs.place import Place
 from ahstore.storage.cells import Cell, CellState, CellVersion
 from ahstore.versions.history.ancestry import is_ancestor
 from ahstore.versions.history.closure import check_complete
+from ahstore.versions.locators import PLACES, encode_places
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
 
@@ -53,7 +54,7 @@ def ref_value(
     """Return the value of a ref's cell. ``places`` become locators."""
     value: dict[str, Value] = {"kind": kind, "commit": bytes(commit), "by": by}
     if places:
-        value["places"] = [[bytes(address), place.to_value()] for address, place in places]
+        value[PLACES] = encode_places(places)
     return value
 
 
@@ -84,10 +85,7 @@ class Refs:
     def find(self, asset: AssetId, name: str) -> Ref | None:
         """Return the branch or tag of this name, None if there is none now."""
         version = self._repo.cells.read(ref_cell(asset, check_ref_name(name)))
-        ref = read_ref(asset, name, version)
-        if ref is not None:
-            learn_places(self._repo, version)
-        return ref
+        return read_ref(asset, name, version)
 
     def get(self, asset: AssetId, name: str, kind: RefKind | None = None) -> Ref:
         """Return the branch or tag of this name.
@@ -214,19 +212,6 @@ class Refs:
             if ref is not None and ref.commit != last:
                 last = ref.commit
                 yield ref
-
-
-def learn_places(repo: Repository, version: CellVersion) -> None:
-    """Take in the locators of a ref's cell: what another has just written is then found at once."""
-    places = version.value.get("places")
-    if not isinstance(places, list):
-        return
-    for item in places:
-        if isinstance(item, list) and len(item) == 2:
-            try:
-                repo.learn([(check_address(item[0]), Place.from_value(item[1]))])
-            except (InvalidInputError, CorruptError):
-                continue  # a locator is only a hint; the index knows the place too
 
 
 def check_expected(ref: Ref, expect: CommitId | None) -> None:

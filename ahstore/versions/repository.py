@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from ahstore.chunks.cutter import CuttingParameters
 from ahstore.codec.canonical import Value
-from ahstore.errors import CorruptError, NotFoundError, UnsupportedError
+from ahstore.errors import AhError, CorruptError, NotFoundError, UnsupportedError
 from ahstore.ids import Address, ChunkId, CommitId, PackId, PageId, RecordId, new_entity_id
 from ahstore.index.cache_dir import cache_key
 from ahstore.index.filestates import FileStates
 from ahstore.index.index import Index
+from ahstore.index.recent_packs import RecentPack, RecentPacks
 from ahstore.objects.commit import Commit, decode
 from ahstore.objects.file import check_rows
 from ahstore.objects.tree import PageCache, Tree
@@ -29,11 +31,16 @@ from ahstore.storage.cells import Cell, Cells, CellVersion
 from ahstore.storage.contract import AlreadyThereError, MissingError, Storage
 from ahstore.storage.open import open_storage
 from ahstore.versions.lease_keeper import LeaseKeeper
+from ahstore.versions.locators import PLACES, decode_places
 from ahstore.versions.session import WriteSession
 
 STORE_KEY = "store.json"
 FORMAT = 1
 REMEMBERED_HINTS = 65_536
+CELLS_REMEMBERED = 64
+"""Of so many cells read last the locators are taken in when something is looked for."""
+
+AnyAddress = TypeVar("AnyAddress", bound=Address)
 
 
 class Repository:
@@ -53,10 +60,14 @@ class Repository:
         self.storage = storage
         self.storage_options = storage_options
         """How the storage was opened, for processes that open it again; may hold credentials."""
-        self.cells = Cells(storage)
+        self._recent = RecentPacks()
+        self._untold: deque[Value] = deque(maxlen=CELLS_REMEMBERED)
+        self.cells = Cells(storage, on_read=self._learn)
         self.creation_id: str = settings["id"]
         self.cutting = CuttingParameters.from_value(settings["chunking"])
         self.packs = PackReader(storage)
+        # What comes from elsewhere is checked against its address, not only for accidents.
+        self._trusted = not storage.capabilities.far
         self._cache_root = cache_root
         self._pages = PageCache()
         self._hints: dict[tuple[Kind, Address], Place] = {}
@@ -119,7 +130,13 @@ class Repository:
         """Where blobs lie."""
         with self._opening:
             if self._index is None:
-                self._index = Index.open(self._cache_folder(), self.packs, self.storage)
+                self._index = Index.open(
+                    self._cache_folder(),
+                    self.packs,
+                    self.storage,
+                    cells=self.cells,
+                    recent=self._recent,
+                )
             return self._index
 
     @property
@@ -142,12 +159,20 @@ class Repository:
 
     # Reading by address.
 
-    def learn(self, places: Iterable[tuple[Address, Place]]) -> None:
-        """Remember where blobs lie, as a branch's cell told; a wrong hint only costs a look-up."""
-        if len(self._hints) > REMEMBERED_HINTS:
-            self._hints.clear()
-        for address, place in places:
-            self._hints[place.kind, address] = place
+    def _learn(self, folder: str, version: CellVersion) -> None:
+        """Take in the locators of a cell that was read: its newest blobs are then found at once."""
+        if self._recent.learn(folder, version) and PLACES in version.value:
+            self._untold.append(version.value[PLACES])
+
+    def _find_hint(self, kind: Kind, address: Address) -> Place | None:
+        """Return what the cells read told of a blob; a wrong hint only costs a look-up."""
+        while self._untold:
+            if len(self._hints) > REMEMBERED_HINTS:
+                self._hints.clear()
+            with suppress(IndexError):  # another thread was faster
+                for told, place in decode_places(self._untold.popleft()):
+                    self._hints[place.kind, told] = place
+        return self._hints.get((kind, address))
 
     def read_page(self, page: PageId) -> bytes:
         """Return a tree page's bytes, verified."""
@@ -171,16 +196,41 @@ class Repository:
 
     def read_chunks(self, chunks: Sequence[ChunkId]) -> Iterator[tuple[Address, bytes]]:
         """Yield each distinct chunk once with its bytes, neighbours read together, in any order."""
-        places = self.index.find_many(Kind.CHUNK, chunks)
-        wanted = [(c, places.get(c) or self._find(Kind.CHUNK, c)) for c in dict.fromkeys(chunks)]
-        try:
-            yield from self.packs.read_many(wanted)
-        except MissingError:
-            # A pack the cached index knew is gone: repacked. The store's packs say where to.
-            self.index.refresh()
-            yield from self.packs.read_many(
-                [(c, self._find(Kind.CHUNK, c)) for c in dict.fromkeys(chunks)]
-            )
+        return self._read_all(Kind.CHUNK, list(dict.fromkeys(chunks)))
+
+    def read_pages(self, pages: Sequence[PageId]) -> Iterator[tuple[Address, bytes]]:
+        """Yield each distinct page once with its bytes, neighbours read together, in any order."""
+        return self._read_all(Kind.PAGE, list(dict.fromkeys(pages)))
+
+    def _read_all(
+        self, kind: Kind, addresses: Sequence[AnyAddress]
+    ) -> Iterator[tuple[Address, bytes]]:
+        read: set[Address] = set()
+        while True:
+            rest = [address for address in addresses if address not in read]
+            places = self._get_places(kind, rest)
+            try:
+                for address, data in self.packs.read_many(places.items(), trusted=self._trusted):
+                    read.add(address)
+                    yield address, data
+                return
+            except MissingError as error:
+                # A pack that some hint knew is gone: repacked. The store says where to.
+                self._forget_pack(error, places)
+
+    def _get_places(self, kind: Kind, addresses: Sequence[AnyAddress]) -> dict[AnyAddress, Place]:
+        hints = {a: hint for a in addresses if (hint := self._find_hint(kind, a)) is not None}
+        rest = [a for a in addresses if a not in hints] if hints else addresses
+        return hints | self.index.get_many(kind, rest) if rest else hints
+
+    def _forget_pack(self, error: MissingError, places: Mapping[AnyAddress, Place]) -> None:
+        gone = {p.pack for p in places.values() if pack_key(p.family, p.pack) == error.key}
+        if not gone:
+            raise error
+        for pack in gone:
+            self.index.forget(pack)
+        for key in [key for key, place in self._hints.items() if place.pack in gone]:
+            self._hints.pop(key, None)
 
     def place(self, kind: Kind, address: Address) -> Place:
         """Return where a blob lies now.
@@ -212,21 +262,21 @@ class Repository:
         return Tree(self, root, cache=self._pages, check=check_rows)
 
     def _find(self, kind: Kind, address: Address) -> Place:
-        return self._hints.get((kind, address)) or self.index.get(kind, address)
+        return self._find_hint(kind, address) or self.index.get(kind, address)
 
     def _read(self, kind: Kind, address: Address) -> bytes:
-        hint = self._hints.get((kind, address))
+        hint = self._find_hint(kind, address)
         if hint is not None:
             try:
-                return self.packs.read(address, hint, trusted=True)
+                return self.packs.read(address, hint, trusted=self._trusted)
             except (MissingError, CorruptError):
-                del self._hints[kind, address]
-        place = self.index.get(kind, address)
-        try:
-            return self.packs.read(address, place, trusted=True)
-        except MissingError:
-            self.index.refresh()
-            return self.packs.read(address, self.index.get(kind, address), trusted=True)
+                self._hints.pop((kind, address), None)
+        while True:
+            place = self.index.get(kind, address)
+            try:
+                return self.packs.read(address, place, trusted=self._trusted)
+            except MissingError as error:
+                self._forget_pack(error, {address: place})
 
     def pack_exists(self, pack: PackId, family: str) -> bool:
         """Say whether a pack is in the store at this moment."""
@@ -245,6 +295,19 @@ class Repository:
             yield session
         finally:
             session.close()
+        # What was published stays so, whatever becomes of the index, which others can do as well.
+        with suppress(AhError):
+            self.consolidate()
+
+    def packs_told(self, prefix: str, own: Sequence[RecentPack]) -> list[RecentPack]:
+        """Return what a cell's next version is to tell of packs; see ``Crowd.told_under``."""
+        if not own and not self._recent.told_under(prefix):
+            return []
+        return self.index.crowd.told_under(prefix, own)
+
+    def consolidate(self) -> bool:
+        """Cover packs by an index segment if this process has seen too many without; see ``Index``."""
+        return self._index is not None and self._index.consolidate()
 
     def update(
         self,

@@ -17,12 +17,16 @@ from ahstore.codec.canonical import Value
 from ahstore.codec.digests import sha256
 from ahstore.errors import ConflictError, OutcomeUnknownError
 from ahstore.ids import Address, ChunkId, CommitId, PageId, RecordId
+from ahstore.index.recent_packs import FIELD as PACKS
+from ahstore.index.recent_packs import RecentPack, encode_recent
 from ahstore.objects.commit import Commit, encode
 from ahstore.packs.place import Family, Kind, Place
 from ahstore.packs.writer import FinishedPack, PackWriter
+from ahstore.storage.cell_version import cell_folder
 from ahstore.storage.cells import Cell, CellConflictError, Cells, CellState, CellVersion
 from ahstore.versions.finishing import Finishing
 from ahstore.versions.lease_keeper import GC_CELL
+from ahstore.versions.locators import PLACES, encode_places
 
 if TYPE_CHECKING:
     from ahstore.versions.repository import Repository
@@ -241,13 +245,27 @@ class WriteSession:
             OutcomeUnknownError: no answer came and reading back gave none.
         """
         self.flush()
+        located = self._with_locators(cell, value)
         self._held.check()
         try:
-            return self._repo.cells.swap(cell, expected, value)
+            return self._repo.cells.swap(cell, expected, located)
         except OutcomeUnknownError:
             # It may still land: the lease then has to stay (protocol, 8).
             self._held.leave_unresolved()
             raise
+
+    def _with_locators(self, cell: Cell, value: dict[str, Value]) -> dict[str, Value]:
+        """Add to a value where what it needs was just written."""
+        # A ref may build on other refs of its asset.
+        prefix = cell_folder(cell.kind, cell.key[:1]) if cell.kind == "ref" else cell.folder
+        own = [RecentPack(pack.family, pack.id, pack.size) for pack in self._finished]
+        packs = self._repo.packs_told(prefix, own)
+        located = dict(value)
+        if packs:
+            located[PACKS] = encode_recent(packs)
+        if own and PLACES not in located:
+            located[PLACES] = encode_places(self.newest_places())
+        return located
 
     def update(
         self, cell: Cell, change: Callable[[CellVersion, WriteSession], dict[str, Value] | None]

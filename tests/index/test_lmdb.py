@@ -70,11 +70,11 @@ def test_a_full_map_grows(cache, storage, monkeypatch):
     index = open_index(cache, storage)
     for n in range(20):
         index.add(write(storage, [f"{n}/{i}".encode() for i in range(500)]))
-    assert index._memory.packs() == {}  # all went to LMDB
+    assert index._known._memory.packs() == {}  # all went to LMDB
     assert os.path.getsize(os.path.join(cache, "index.lmdb")) > 10 * 64 * 1024
     index.close()
     index = open_index(cache, storage)
-    assert index._disk is not None
+    assert index._known._disk is not None
     assert len(index.find_prefix(Kind.CHUNK, "")) == 20 * 500
     index.close()
 
@@ -107,7 +107,7 @@ def test_a_map_that_may_not_grow_is_a_cache_missed(cache, storage, monkeypatch):
     for n in range(5):
         index.add(write(storage, [f"{n}/{i}".encode() for i in range(1000)]))
     assert index.find(Kind.CHUNK, sha256(b"4/7")) is not None
-    assert index._memory.packs()  # where it stays
+    assert index._known._memory.packs()  # where it stays
     index.close()
 
 
@@ -161,7 +161,7 @@ def test_a_stopped_writer_is_not_waited_for(cache, storage):
     wait_stopped(stopped)
     started = time.monotonic()
     index = open_index(cache, storage)
-    assert index._disk is not None
+    assert index._known._disk is not None
     assert knows_all(index)
     pack = write(storage, [b"new"])
     index.add(pack)
@@ -181,8 +181,8 @@ def test_a_stopped_writer_is_not_waited_for(cache, storage):
     end(stopped)
     # Its holder is dead: what was kept in memory goes to LMDB now.
     index.add(write(storage, [b"newer"]))
-    assert index._memory.packs() == {}
-    assert len(index._disk.packs()) == 1
+    assert index._known._memory.packs() == {}
+    assert len(index._known._disk.packs()) == 1
     assert states.flush()
     index.close()
     states.close()
@@ -195,7 +195,7 @@ def test_an_initialisation_by_a_stopped_process_is_not_waited_for_long(cache, st
     with lmdb_files.writers_lock(cache) as free:
         assert free
         index = open_index(cache, storage)
-        assert index._disk is None
+        assert index._known._disk is None
         assert knows_all(index)
         index.close()
 
@@ -264,12 +264,12 @@ def test_a_forked_child_that_opens_anew_does_without(cache, storage):
     assert in_child(lambda: knows_all(open_index(cache, storage))) == "True"
     assert knows_all(index)
     index.close()
-    assert in_child(lambda: open_index(cache, storage)._disk is not None) == "True"
+    assert in_child(lambda: open_index(cache, storage)._known._disk is not None) == "True"
 
 
 def test_one_process_shares_one_environment(cache, storage):
     one, two = open_index(cache, storage), open_index(cache + "/../cache", storage)
-    assert one._env is two._env
+    assert one._known._env is two._known._env
     pack = write(storage)
     one.refresh()
     one.close()
@@ -332,7 +332,7 @@ from ahstore.storage.local import LocalStorage
 storage = LocalStorage(sys.argv[2])
 index = Index.open(sys.argv[1], PackReader(storage), storage)
 found = index.find_many(Kind.CHUNK, [sha256(str(n).encode()) for n in range(300)])
-print(len(found), index._disk is not None)
+print(len(found), index._known._disk is not None)
 index.close()
 """
 
@@ -354,7 +354,7 @@ def test_things_in_its_place_are_set_aside_or_done_without(cache, storage, odd, 
         os.makedirs(os.path.join(cache, "writer.lock"))
     index = open_index(cache, storage)
     assert knows_all(index)
-    assert (index._disk is not None) == (odd in ("folder", "foreign"))
+    assert (index._known._disk is not None) == (odd in ("folder", "foreign"))
     assert index.packs() == {pack.id: "data"}
     index.close()
 
@@ -392,12 +392,12 @@ def test_an_error_while_reading_ends_in_doing_without(cache, storage, monkeypatc
     monkeypatch.setattr(lmdb_env.Transaction, "get_many", fail)
     monkeypatch.setattr(lmdb_env.Transaction, "get", fail)
     assert knows_all(index)
-    assert index._disk is None
+    assert index._known._disk is None
     index.close()
     monkeypatch.undo()
     assert os.listdir(os.path.join(cache, "aside"))  # the next to open makes a new one
     index = open_index(cache, storage)
-    assert index._disk is not None
+    assert index._known._disk is not None
     assert knows_all(index)
     index.close()
 
@@ -414,8 +414,8 @@ def test_a_full_disk_is_a_cache_missed(cache, storage, monkeypatch):
     monkeypatch.undo()
     index.close()  # the second try succeeds
     index = open_index(cache, storage)
-    assert index._disk is not None
-    assert index._disk.packs()
+    assert index._known._disk is not None
+    assert index._known._disk.packs()
     index.close()
 
 
@@ -489,7 +489,7 @@ def test_processes_share_it(cache, storage):
         assert worker.wait(timeout=60) == 0
         worker.stdout.close()
     index = open_index(cache, storage)
-    assert index._disk is not None
+    assert index._known._disk is not None
     index.refresh()
     assert len(index.packs()) == 90
     for worker in range(6):

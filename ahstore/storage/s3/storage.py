@@ -71,7 +71,10 @@ class S3Storage(Storage):
         self.address = self._client.address
         self.url = self.address.url
         self.capabilities = Capabilities(
-            shared_writers=not self.address.one_writer, ordered_listing=True, keeps_folders=False
+            far=True,
+            shared_writers=not self.address.one_writer,
+            ordered_listing=True,
+            keeps_folders=False,
         )
         self._probe = Probe(self._client, scratch)
         self._fit = self.address.one_writer
