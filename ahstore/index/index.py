@@ -18,7 +18,7 @@ from ahstore.ids import Address, PackId
 from ahstore.index.crowd import Crowd
 from ahstore.index.known import KnownPlaces
 from ahstore.index.lmdb_env import Environment, open_environment
-from ahstore.index.recent_packs import RecentPacks
+from ahstore.index.recent_packs import RecentPack, RecentPacks
 from ahstore.index.segment_search import UNREADABLE
 from ahstore.index.segments import Segments
 from ahstore.index.table import PackIndex
@@ -35,6 +35,8 @@ ABSORBED_FAR_RECORDS = 200_000
 """The same for a store that is far away: 16 MB."""
 PROBES = 64
 """Of how many keys segments are asked at a time."""
+FIRST_RECENT = 6
+"""So many packs that cells tell of are looked into first, then eight times as many."""
 LOADED_AFTER = 4
 """After so many places in one pack told by segments, the pack's own index is worth loading."""
 _BATCH_BYTES = 32 * 2**20
@@ -68,6 +70,7 @@ class Index:
         cells = cells if cells is not None else Cells(storage)
         self._segments = Segments(storage, cells)
         self.crowd = Crowd(storage, cells, reader, self._segments, recent or RecentPacks())
+        self._unread: list[RecentPack] = []
         self._absent: set[PackId] = set()
         self._hits: Counter[PackId] = Counter()
         self._damaged: dict[PackId, AhError] = {}
@@ -207,14 +210,19 @@ class Index:
         return bool(wanted) and self._load_packs(wanted) > 0
 
     def _ask_recent(self, keys: Sequence[bytes]) -> dict[bytes, Place]:
-        """Ask the packs that cells told of and that were not looked into yet."""
+        """Ask the packs that cells told of and that were not looked into yet, the newest first."""
+        found: dict[bytes, Place] = {}
         with self._lock:
-            unread = self.crowd.take_unread()
-            known = self._known.packs() if unread else {}
-            sizes = {r.pack: r.size for r in unread if r.pack not in known}
-            if unread and sizes:
-                self._load_packs([(r.family, r.pack) for r in unread if r.pack in sizes], sizes)
-            return self._known.find_many(keys)
+            self._unread += self.crowd.take_unread()
+            wave = FIRST_RECENT
+            while self._unread and len(found) < len(keys):
+                some, self._unread = self._unread[-wave:], self._unread[:-wave]
+                wave *= 8
+                known = self._known.packs()
+                sizes = {r.pack: r.size for r in some if r.pack not in known}
+                if self._load_packs([(r.family, r.pack) for r in some if r.pack in sizes], sizes):
+                    found = self._known.find_many(keys)
+        return found
 
     def get(self, kind: Kind, address: AnyAddress) -> Place:
         """Return where the blob lies.
@@ -354,6 +362,7 @@ class Index:
             self.crowd.listed(
                 {p: f for p, f in present.items() if p not in self._damaged}, set(covered)
             )
+            self._unread = []
             self._known.set_complete(needs_segments=any(p not in known for p in covered))
             return loaded
 

@@ -80,8 +80,9 @@ def test_one_file(store: tuple[MemoryStorage, Asset], path: str) -> None:
     with open_object(repo, head, path) as file:
         assert file.read() == b"changed 99" if path == "d9/f99" else True
     assert far.count("list", under="packs/") == 0
-    assert far.count() <= 24
-    assert far.carried() < 200_000
+    # A place in one of the newest packs is told by the pack itself: the worst case is a look into all.
+    assert far.count() <= (24 if path == "d9/f99" else 24 + CROWD)
+    assert far.carried() < 300_000
 
 
 def test_its_log(store: tuple[MemoryStorage, Asset]) -> None:
@@ -93,4 +94,4 @@ def test_its_log(store: tuple[MemoryStorage, Asset]) -> None:
     assert far.count("stat", under="packs/") == 0
     assert far.carried(under="index/") < 500_000
     # A commit is one read; the index, and the packs that the branch tells of, come on top once.
-    assert far.count() <= 102 + 30
+    assert far.count() <= 102 + 20 + CROWD
