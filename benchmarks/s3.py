@@ -1,0 +1,237 @@
+"""Time and count ahstore on an S3 server beside s3fs: ``python -m benchmarks.s3``.
+
+A SeaweedFS is started for it. Both sides run as whole processes, one after the other in each
+round, with the same number of requests in flight; what counts is their ratio within the run.
+Requests are counted apart, through a proxy, and have nothing to do with the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ahstore.client.store import Store
+from ahstore.testing.fault_proxy import FaultProxy
+from ahstore.testing.s3_servers import S3Server, running
+from benchmarks.measure import run
+from benchmarks.workloads import MANY_FILE_BYTES, contents, make_large, make_many, warm
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of the table: what is done, and the measures of each round by side."""
+
+    title: str
+    goal: str
+    ours: list[dict[str, float]] = field(default_factory=list)
+    plain: list[dict[str, float]] = field(default_factory=list)
+
+    def line(self) -> str:
+        """Return the line in Markdown; the ratio is s3fs's seconds over ours, above 1 is faster."""
+        ours, plain = _median(self.ours, "seconds"), _median(self.plain, "seconds")
+        ratio = statistics.median(
+            theirs["seconds"] / mine["seconds"]
+            for mine, theirs in zip(self.ours, self.plain, strict=True)
+        )
+        peak = max(measures["peak MiB"] for measures in self.ours)
+        return (
+            f"| {self.title} | {ours:.2f} s | {plain:.2f} s | {ratio:.2f} | {self.goal} |"
+            f" {peak:.0f} MiB |"
+        )
+
+
+def _median(measures: list[dict[str, float]], name: str) -> float:
+    return statistics.median(measure[name] for measure in measures)
+
+
+class Bench:
+    """The workloads, a server, and what each side does with them."""
+
+    def __init__(self, server: S3Server, folder: Path, *, mib: int, files: int) -> None:
+        self.server = server
+        self.folder = folder
+        self.environment = {
+            **server.environment(),
+            "BENCH_ENDPOINT": server.endpoint,
+            "AH_USER": "bench",
+            **{
+                f"XDG_{kind}_HOME": str(folder / kind.lower())
+                for kind in ("CACHE", "CONFIG", "DATA", "STATE")
+            },
+        }
+        make_large(folder / "large" / "data.bin", mib=mib)
+        make_many(folder / "many", count=files, size=MANY_FILE_BYTES)
+        self.rows = {
+            "put": Row(f"upload one file of {mib} MiB", "≥ 0.9"),
+            "get": Row("download it, nothing cached", "≥ 0.9"),
+            "put-all": Row(f"upload {files:,} files of 4 KiB", "≥ 20"),
+            "get-all": Row("download them, nothing cached", ""),
+        }
+
+    def round(self, number: int) -> None:
+        """Run everything once, who comes first in turn."""
+        prefix = f"bench/{secrets.token_hex(6)}"
+        url = self.server.url(f"{prefix}/store")
+        plain = f"{self.server.bucket}/{prefix}/plain"
+        self._ah(url, "create folder model/f")
+        for name in ("large", "many"):
+            self._ah(url, f"create model f/{name}")
+        out = self.folder / "out"
+        pairs: list[tuple[str, str, str]] = [
+            ("put", f"commit f/large -m m -a {self.folder}/large/data.bin",
+             f"put {self.folder}/large/data.bin {plain}/data.bin"),
+            ("get", f"download f/large -s {out}/ours", f"get {plain}/data.bin {out}/data.bin"),
+            ("put-all", f"commit f/many -m m -a '{self.folder}/many/*'",
+             f"put-all {self.folder}/many {plain}/many"),
+            ("get-all", f"download f/many -s {out}/ours", f"get-all {plain}/many {out}/plain"),
+        ]  # fmt: skip
+        for key, ours, theirs in pairs:
+            warm(self.folder / ("large" if key in ("put", "get") else "many"))
+            sides: list[Callable[[], None]] = [
+                lambda: self.rows[key].ours.append(self._ah(url, ours)),  # noqa: B023
+                lambda: self.rows[key].plain.append(self._plain(theirs)),  # noqa: B023
+            ]
+            for side in sides if number % 2 == 0 else reversed(sides):
+                shutil.rmtree(out, ignore_errors=True)
+                out.mkdir()
+                if key.startswith("get"):
+                    shutil.rmtree(self.folder / "cache", ignore_errors=True)
+                side()
+                self._check(key, out)
+            say(self.rows[key].line())
+
+    def _check(self, key: str, out: Path) -> None:
+        if key.startswith("get"):
+            wanted = contents(self.folder / ("large" if key == "get" else "many"))
+            assert contents(out) == wanted, f"{key}: what came back differs"
+
+    def _ah(self, url: str, line: str) -> dict[str, float]:
+        environment = {**self.environment, "AH_STORE": url}
+        return run(f"{sys.executable} -m ahstore {line}", env=environment, cwd=self.folder)
+
+    def _plain(self, line: str) -> dict[str, float]:
+        root = str(Path(__file__).parents[1])
+        environment = {**self.environment, "PYTHONPATH": root}
+        return run(
+            f"{sys.executable} -m benchmarks.s3_plain {line}", env=environment, cwd=self.folder
+        )
+
+    def requests(self) -> list[tuple[str, Counter[str]]]:
+        """Return how many requests each operation makes, by kind."""
+        os.environ.update(self.server.environment())
+        found: list[tuple[str, Counter[str]]] = []
+        with FaultProxy(self.server.endpoint) as proxy:
+            url = f"s3://{self.server.bucket}/{secrets.token_hex(6)}?endpoint_url={proxy.endpoint}"
+
+            def count(title: str, action: Callable[[], object]) -> None:
+                proxy.clear()
+                action()
+                found.append((title, proxy.counts()))
+
+            def fresh() -> Store:
+                cache = self.folder / "caches" / secrets.token_hex(4)
+                return Store.open(url, cache_dir=cache, user="bench")
+
+            one = self.folder / "one"
+            with fresh() as store:
+                count(
+                    "make a store and a folder (the server is probed)",
+                    lambda: store.create("model/f"),
+                )
+                count("make an asset", lambda: store.create("model/f/a"))
+                model = "model/f/a"
+                one.write_text("0")
+                count(
+                    "commit one file, the first of a process",
+                    lambda: store.commit(model, "0", add=[str(one)]),
+                )
+                one.write_text("1")
+                count(
+                    "commit one file, one of many in a process",
+                    lambda: store.commit(model, "1", add=[str(one)]),
+                )
+                count("make a branch", lambda: store.create(f"{model}:b"))
+                count("list objects, warm", lambda: store.list(model))
+                many = f"{self.folder}/many/*"
+                count("commit the small files", lambda: store.commit(model, "many", add=[many]))
+                count(
+                    "commit them again, unchanged", lambda: store.commit(model, "many", add=[many])
+                )
+            one.write_text("2")
+            with fresh() as store:
+                count(
+                    "commit one file, nothing cached",
+                    lambda: store.commit(model, "2", add=[str(one)]),
+                )
+            with fresh() as store:
+                count("list objects, nothing cached", lambda: store.list(model))
+            with fresh() as store:
+                target = self.folder / "counted"
+                count(
+                    "download the small files, nothing cached",
+                    lambda: store.download(model, save_dir=target),
+                )
+        return found
+
+
+def say(text: str) -> None:
+    """Tell how far it is."""
+    sys.stderr.write(text + "\n")
+
+
+def table(bench: Bench, requests: list[tuple[str, Counter[str]]], rounds: int) -> str:
+    """Return both tables in Markdown."""
+    day = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    lines = [
+        f"{day}, {rounds} rounds, SeaweedFS on the same machine ({os.cpu_count()} cores); medians.",
+        "",
+        "| | ahstore | s3fs | s3fs ÷ ahstore | goal | our peak |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(row.line() for row in bench.rows.values() if row.ours),
+        "",
+        "| operation | requests | of which |",
+        "| --- | --- | --- |",
+    ]
+    for title, counts in requests:
+        kinds = ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
+        lines.append(f"| {title} | {sum(counts.values())} | {kinds} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mib", type=int, default=1024, help="size of the large file")
+    parser.add_argument("--files", type=int, default=20_000, help="how many small files")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dir", help="where to work (a temporary folder)")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    with running("seaweedfs") as server, tempfile.TemporaryDirectory(dir=args.dir) as folder:
+        bench = Bench(server, Path(folder), mib=args.mib, files=args.files)
+        requests = bench.requests()
+        for number in range(args.rounds):
+            bench.round(number)
+        text = table(bench, requests, args.rounds)
+    args.results.mkdir(parents=True, exist_ok=True)
+    (args.results / "s3.md").write_text(text)
+    measures = {key: {"ours": row.ours, "s3fs": row.plain} for key, row in bench.rows.items()}
+    (args.results / "s3.json").write_text(json.dumps(measures, indent=2))
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
