@@ -7,8 +7,9 @@ import sys
 
 from s3fs import S3FileSystem
 
+from ahstore.storage.s3.client import PARTS_IN_FLIGHT
 from ahstore.storage.s3.reading import IN_FLIGHT as READS_IN_FLIGHT
-from ahstore.storage.s3.writer import IN_FLIGHT, PART_BYTES
+from ahstore.storage.s3.writer import PART_BYTES
 
 
 def main(verb: str, source: str, target: str) -> None:
@@ -18,7 +19,7 @@ def main(verb: str, source: str, target: str) -> None:
         config_kwargs={"read_timeout": 120, "max_pool_connections": 32},
     )
     if verb == "put":
-        system.put_file(source, target, chunksize=PART_BYTES, max_concurrency=IN_FLIGHT)
+        system.put_file(source, target, chunksize=PART_BYTES, max_concurrency=PARTS_IN_FLIGHT)
     elif verb == "get":
         system.get_file(source, target, max_concurrency=READS_IN_FLIGHT)
     elif verb == "put-all":

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import random
+import threading
 import time
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
@@ -29,6 +30,7 @@ Result = TypeVar("Result")
 Answer = dict[str, Any]
 
 TRIES = 7
+PARTS_IN_FLIGHT = 5
 _FIRST_NAP_SECONDS = 0.1
 _LONGEST_NAP_SECONDS = 5.0
 _WIRE_BYTES = 512 * 1024
@@ -55,6 +57,7 @@ class S3Client:
         self.address = address
         self._clock = clock
         self._systems: dict[int, S3FileSystem] = {}
+        self._slots: dict[int, threading.BoundedSemaphore] = {}
         self._watched: object = None
         REDACTION.learn(address.secret.values())
         REDACTION.learn((address.secret.get("client_kwargs") or {}).values())
@@ -66,6 +69,14 @@ class S3Client:
         if found is None:
             made = S3FileSystem(**self.address.file_system_options())
             found = self._systems.setdefault(os.getpid(), made)
+        return found
+
+    @property
+    def part_slots(self) -> threading.BoundedSemaphore:
+        """To be held for each part of a large file that is on its way."""
+        found = self._slots.get(os.getpid())
+        if found is None:
+            found = self._slots.setdefault(os.getpid(), threading.BoundedSemaphore(PARTS_IN_FLIGHT))
         return found
 
     def endpoint(self) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
 from ahstore.errors import StorageError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PART_BYTES = 16 * 2**20
 """All parts but the last have this size, as some servers demand; 10,000 make 156 GiB."""
 
-IN_FLIGHT = 4
 MAX_PARTS = 10_000
 
 
@@ -76,14 +75,25 @@ class S3Writer(FileWriter):
             self._upload = self._client.submit(
                 self._client.request("create_multipart_upload", self.key)
             )
-        while len(self._flying) >= IN_FLIGHT:
-            landed, self._flying = wait(self._flying, return_when=FIRST_COMPLETED)
-            for part in landed:
-                self._result(part)
+        # Shared by all files of the store that are being written: it bounds their memory.
+        slots = self._client.part_slots
+        slots.acquire()
+        try:
+            self._collect_landed()
+        except BaseException:
+            slots.release()
+            raise
         number = len(self._parts) + 1
         sent = self._client.submit(self._put_part(self._upload, number, body))
+        sent.add_done_callback(lambda _: slots.release())
         self._parts.append(sent)
         self._flying.add(sent)
+
+    def _collect_landed(self) -> None:
+        landed = {part for part in self._flying if part.done()}
+        self._flying -= landed
+        for part in landed:
+            self._result(part)
 
     async def _put_part(self, upload: Future[Answer], number: int, body: bytes) -> Answer:
         # Shielded: a part that is given up must not take the upload with it.
