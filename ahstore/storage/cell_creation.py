@@ -22,7 +22,7 @@ from ahstore.storage.paths import version_name
 
 
 class Creation:
-    """One version of one cell, to be created."""
+    """One version of one cell, to be created, with the ``body`` of its file."""
 
     def __init__(
         self, storage: Storage, cell: Cell, version: CellVersion, *, durable: bool
@@ -32,7 +32,7 @@ class Creation:
         self._folder = cell.folder
         self._version = version
         self._key = self._folder + version_name(version.number)
-        self._body = encode_version(self._folder, version)
+        self.body = encode_version(self._folder, version)
         self._durable = durable
 
     def run(self, resend_seconds: Sequence[float], *, pause: Callable[[float], None]) -> None:
@@ -59,7 +59,7 @@ class Creation:
     def _send(self) -> UnsettledError | None:
         """Send the body; return the doubt that is left."""
         try:
-            self._storage.create(self._key, self._body, durable=self._durable)
+            self._storage.create(self._key, self.body, durable=self._durable)
         except AlreadyThereError:
             return self._judge_taken()
         except MissingError:
@@ -119,8 +119,14 @@ def load_version(storage: Storage, folder: str, number: int) -> CellVersion:
         MissingError: it is not there.
         CorruptError: it is damaged; the message names its key.
     """
+    return load_body(storage, folder, number)[1]
+
+
+def load_body(storage: Storage, folder: str, number: int) -> tuple[bytes, CellVersion]:
+    """Return a version as it is stored, and what that says; errors as for ``load_version``."""
     key = folder + version_name(number)
     try:
-        return decode_version(folder, number, storage.read(key))
+        body = storage.read(key)
+        return body, decode_version(folder, number, body)
     except CorruptError as error:
         raise CorruptError(f"{key}: {error}", key=key) from error

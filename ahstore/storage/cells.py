@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from ahstore.codec.canonical import Value
 from ahstore.errors import InvalidInputError
-from ahstore.storage.cell_creation import Creation, load_version
+from ahstore.storage.cell_creation import Creation, load_body, load_version
 from ahstore.storage.cell_version import (
     NEVER_MADE,
     NONCE_BYTES,
@@ -22,6 +22,7 @@ from ahstore.storage.cell_version import (
     CellState,
     CellVersion,
     cell_folder,
+    decode_version,
     encode_version,
 )
 from ahstore.storage.contract import MissingError, Storage
@@ -30,6 +31,8 @@ from ahstore.storage.paths import LEASE_FOLDER, unescape, version_name
 __all__ = ["NEVER_MADE", "Cell", "CellConflictError", "CellState", "CellVersion", "Cells"]
 
 _REMEMBERED_CELLS = 65_536
+_KEPT_BODIES = 1024
+_KEPT_BODY_BYTES = 16 * 1024
 _RESEND_SECONDS = (0.0, 0.05, 0.2, 0.8, 2.0)
 
 
@@ -53,6 +56,7 @@ class Cells:
         self._pause = pause
         self._on_read = on_read
         self._seen: dict[str, int] = {}
+        self._bodies: dict[str, tuple[int, bytes]] = {}
 
     def read(self, cell: Cell, *, at_least: int = -1) -> CellVersion:
         """Return the newest version; ``NEVER_MADE`` if there is none.
@@ -71,7 +75,7 @@ class Cells:
             if number < 0:
                 return NEVER_MADE
             try:
-                version = self._load(folder, number)
+                version = self._load_newest(folder, number)
             except MissingError:
                 # Only the records of leases go away. Look again without the hint.
                 self._seen.pop(folder, None)
@@ -182,6 +186,7 @@ class Cells:
     def forget(self, cell: Cell) -> None:
         """Forget what was seen of a cell whose record was removed."""
         self._seen.pop(cell.folder, None)
+        self._bodies.pop(cell.folder, None)
 
     def _leaves(self, prefix: str) -> Iterator[tuple[str, ...]]:
         """Yield, as parts relative to ``prefix``, the folders that hold versions."""
@@ -223,7 +228,32 @@ class Cells:
                 self._remember(cell.folder, version.number)
             raise
         self._remember(cell.folder, version.number)
+        self._keep_body(cell.folder, version.number, creation.body)
         return version
+
+    def _load_newest(self, folder: str, number: int) -> CellVersion:
+        """Return a version out of memory if it was read or written here before.
+
+        A number means one body for ever, but those of leases, whose records are removed. Kept is
+        only what took a request, of storages that are far away.
+        """
+        kept = self._bodies.get(folder)
+        if kept is not None and kept[0] == number:
+            return decode_version(folder, number, kept[1])
+        body, version = load_body(self.storage, folder, number)
+        self._keep_body(folder, number, body)
+        return version
+
+    def _keep_body(self, folder: str, number: int, body: bytes) -> None:
+        if (
+            not self.storage.capabilities.far
+            or folder.startswith(LEASE_FOLDER)
+            or len(body) > _KEPT_BODY_BYTES
+        ):
+            return
+        if len(self._bodies) >= _KEPT_BODIES:
+            self._bodies.clear()
+        self._bodies[folder] = number, body
 
     def _load(self, folder: str, number: int) -> CellVersion:
         return load_version(self.storage, folder, number)

@@ -69,7 +69,7 @@ class ForeignStorage(Storage):
 
     def __init__(self, system: Any, root: str, url: str, *, whole_at_once: bool) -> None:
         self.url = url
-        self.capabilities = Capabilities(shared_writers=False, keeps_folders=False)
+        self.capabilities = Capabilities(far=True, shared_writers=False, keeps_folders=False)
         self._system = system
         self._root = root.rstrip("/") + "/"
         self._writable = f"{WRITERS}={ONE_WRITER}" in url.partition("?")[2]

@@ -322,7 +322,16 @@ def test_requests_of_each_operation(storage: Storage, proxy: FaultProxy) -> None
     assert cost(storage.now) == {}
     other = Cell("ref", ("One", "other"))
     assert cost(lambda: cells.swap(other, -1, {})) == {"Put": 1}
-    assert cost(lambda: cells.read(other)) == {"ListObjects": 1, "Get": 1}
+    # What was written or read here once is not fetched again, but looked whether it still holds.
+    assert cost(lambda: cells.read(other)) == {"ListObjects": 1}
+    elsewhere = Cells(storage)
+    assert cost(lambda: elsewhere.read(other)) == {"ListObjects": 1, "Get": 1}
+    assert cost(lambda: elsewhere.read(other)) == {"ListObjects": 1}
+    cells.swap(other, 0, {"a": [1]})
+    assert elsewhere.read(other).value == cells.read(other).value == {"a": [1]}
+    lease = Cell("lease", ("12345678-1234-4234-8234-123456789abc",))
+    cells.swap(lease, -1, {}, durable=False)
+    assert cost(lambda: cells.read(lease)) == {"ListObjects": 1, "Get": 1}
 
 
 def test_a_storage_goes_on_after_a_fork(storage: Storage) -> None:
