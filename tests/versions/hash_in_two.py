@@ -1,6 +1,7 @@
 """A process of one thread that commits a folder with and without a second process's help.
 
-Arguments: folder, and what befalls the child: "well", "killed", "stale" or "thread" (there is none).
+Arguments: folder, and what befalls the child: "well", "killed", "no walker", "stale" or
+"thread" (there is none).
 Prints how many files the child delivered, how often a walk was shared, and whether both trees are equal.
 """
 
@@ -73,6 +74,7 @@ def main(folder: str, fate: str) -> None:
     walk.SHARE_FROM_FILES = 1000
     if fate == "killed":
         SecondProcess.start = staticmethod(start_and_kill)
+    if fate == "no walker":
         crew._fork = fork_and_kill
     if fate == "thread":
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()

@@ -28,7 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 @pytest.mark.parametrize(
     ("fate", "delivered"),
-    [("well", range(FILES // 3, FILES)), ("killed", range(1)), ("thread", range(1)),
+    [("well", range(FILES // 3, FILES)), ("no walker", range(FILES // 3, FILES)),
+     ("killed", range(1)), ("thread", range(1)),
      ("stale", range(1))],
 )  # fmt: skip
 def test_both_ways_give_one_tree(folder: Path, fate: str, delivered: range) -> None:
