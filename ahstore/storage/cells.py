@@ -113,9 +113,9 @@ class Cells:
         folder = cell.folder
         for number in range(newest.number - 1, -1, -1):
             version = self._load(folder, number)
+            yield version
             if version.state is CellState.EMPTIED:
                 return
-            yield version
 
     def swap(
         self,

@@ -60,7 +60,7 @@ def test_former_heads_are_kept_as_told(house: House) -> None:
     collect(house.repo, NOW)
     assert [house.holds(commit) for commit in ids] == [True, False, False, False]
     history = list(house.repo.cells.history(ref_cell(house.asset, "main")))
-    assert [version.state for version in history] == [CellState.LIVE]
+    assert [version.state for version in history] == [CellState.LIVE, CellState.EMPTIED]
     assert check(house.repo).clean
 
 

@@ -14,6 +14,7 @@ from ahstore.names import check_object_path
 from ahstore.objects.chunklist import walk
 from ahstore.objects.file import FLAGS, LEVEL_SHIFT, REFS, SIZE, FileEntry, Row
 from ahstore.versions.monitor import SILENT, Monitor
+from ahstore.versions.pins import PIN_BYTES, PIN_FILES, Beating, pinned
 from ahstore.versions.repository import Repository
 from ahstore.versions.restoring.collisions import refuse_collisions
 from ahstore.versions.restoring.restorer import restore
@@ -93,7 +94,11 @@ def download(
     monitor.start("Downloading", files=files, bytes_=size)
     try:
         with TargetFolder(target, read_only=read_only) as folder:
-            restore(repo, folder, selection.rows(), monitor)
+            if size < PIN_BYTES and files < PIN_FILES:
+                restore(repo, folder, selection.rows(), monitor)
+            else:
+                with pinned(repo, commit) as pin:
+                    restore(repo, folder, selection.rows(), Beating(pin, monitor))
     finally:
         monitor.finish()
     return DownloadResult(files, size)

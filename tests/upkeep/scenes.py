@@ -1,0 +1,208 @@
+"""Scenes for schedules: a store as it stands, actors who work on it at once, and what must hold.
+
+The store has a model with branch ``main``; a branch ``side`` that was deleted, whose pack holds a
+chunk that writers are about to use again; and a live branch ``keep`` beside it.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from ahstore.errors import AhError
+from ahstore.ids import Address, AssetId, ChunkId, CommitId, new_entity_id
+from ahstore.objects.file import REFS
+from ahstore.storage.memory import MemoryStorage
+from ahstore.upkeep.fsck import check
+from ahstore.upkeep.gc import collect
+from ahstore.upkeep.policy import Policy
+from ahstore.versions.adding.commits import commit_files, create_asset_root
+from ahstore.versions.history.log import is_ancestor
+from ahstore.versions.pins import pinned_head
+from ahstore.versions.refs import Refs
+from ahstore.versions.repository import Repository, _make_settings
+from tests.upkeep.schedules import (
+    Actor,
+    KilledError,
+    Random,
+    Schedule,
+    SimulatedStorage,
+    pause,
+    restore,
+    snapshot,
+)
+
+NOISE = random.Random(3).randbytes(40_000)
+KEPT = random.Random(4).randbytes(40_000)
+NOW = Policy(now=True, wait=1e9)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A store to begin with."""
+
+    files: dict[str, tuple[bytes, float]]
+    settings: dict[str, object]
+    asset: AssetId
+    side: CommitId
+    folder: Path
+
+
+@functools.cache
+def start(*, mixed: bool) -> Start:
+    """Return the store, made once; ``mixed``: what ``keep`` needs lies in the pack with x."""
+    storage = MemoryStorage()
+    settings = _make_settings(storage, None)
+    repo = Repository(storage, settings, None)
+    asset = AssetId(new_entity_id())
+    create_asset_root(repo, asset, committer="ann")
+    folder = Path(tempfile.mkdtemp(prefix="ahstore-scenes-"))
+    for name, data in {"x": NOISE, "own0": b"mine 0", "own1": b"mine 1", "kept": KEPT}.items():
+        (folder / name).write_bytes(data)
+    main = Refs(repo).get(asset, "main").commit
+    Refs(repo).create(asset, "side", "branch", main, by="ann", via="main")
+    added = [str(folder / name) for name in (("x", "kept") if mixed else ("x",))]
+    side = commit_files(repo, asset, "side", message="x", committer="ann", add=added)
+    Refs(repo).create(asset, "keep", "branch", main, by="ann", via="main")
+    kept = str(folder / "kept")
+    commit_files(repo, asset, "keep", message="kept", committer="ann", add=[kept])
+    assert side is not None
+    Refs(repo).delete(asset, "side", "branch")
+    return Start(snapshot(storage), settings, asset, side.commit, folder)
+
+
+class LostError(Exception):
+    """Something that must hold does not."""
+
+
+class Scene:
+    """One run: a storage of its own, and a repository for each actor."""
+
+    def __init__(
+        self, *works: Callable[[Scene], Callable[[], object]], mixed: bool = False
+    ) -> None:
+        self.start = start(mixed=mixed)
+        self.memory = restore(self.start.files)
+        self.storage = SimulatedStorage(self.memory)
+        self.acknowledged: list[tuple[str, CommitId]] = []
+        self.promised = False
+        self.late: Callable[[], None] | None = None
+        self.dropped: set[str] = set()
+        self.actors = [
+            Actor(f"{n}-{work.__name__}", work(self), self.storage) for n, work in enumerate(works)
+        ]
+
+    def repo(self) -> Repository:
+        """Return a repository of an actor of its own."""
+        made = Repository(self.storage, self.start.settings, None)
+        made.cells._pause = pause
+        return made
+
+    def play(self, plan: Schedule | Random) -> None:
+        """Run the actors by a plan and check what must hold."""
+        with ExitStack() as patches:
+            for module in ("ahstore.versions.session", "ahstore.upkeep.holders"):
+                patches.enter_context(mock.patch(f"{module}.time.sleep"))
+            dead = lambda _storage, record, **_: self.storage.is_dead(record)  # noqa: E731
+            patches.enter_context(mock.patch("ahstore.upkeep.holders.is_dead", dead))
+            plan.run(self.actors)
+            self.check(plan)
+            # And all rubbish goes, if one gc is let alone; but nothing else.
+            for actor in self.actors:
+                actor.killed = True
+            collect(Repository(self.storage, self.start.settings, None), NOW)
+            self.check(plan)
+
+    def check(self, plan: object) -> None:
+        """Check that no live object is lost, and no acknowledged commit."""
+        repo = Repository(self.memory, self.start.settings, None)
+        said = f"{plan}\n" + "\n".join(self.storage.log[-400:])
+        for actor in self.actors:
+            if not isinstance(actor.error, (AhError, KilledError, type(None))):
+                raise LostError(f"{actor.name}: {actor.error!r}\n{said}") from actor.error
+        if self.promised:
+            raise LostError(f"a pinned reader lost what he read\n{said}")
+        report = check(repo)
+        if report.damages:
+            raise LostError(f"{[d.message for d in report.damages]}\n{said}")
+        for branch, commit in self.acknowledged:
+            if branch not in self.dropped:
+                head = Refs(repo).get(self.start.asset, branch).commit
+                if not is_ancestor(repo, commit, head):
+                    raise LostError(f"{branch} lost a commit\n{said}")
+
+
+# Actors.
+
+
+def commit(name: str, branch: str = "main") -> Callable[[Scene], Callable[[], object]]:
+    """Return who commits x, whose chunk the deleted branch's pack holds, and a file of his own."""
+
+    def writer(scene: Scene) -> Callable[[], object]:
+        def work() -> None:
+            add = [str(scene.start.folder / file) for file in ("x", name)]
+            made = commit_files(
+                scene.repo(), scene.start.asset, branch, message=name, committer=name, add=add
+            )
+            if made is not None:
+                scene.acknowledged.append((branch, made.commit))
+
+        return work
+
+    return writer
+
+
+def collector(scene: Scene) -> Callable[[], object]:
+    """A gc that keeps nothing for a while."""
+    return lambda: collect(scene.repo(), NOW, pause=pause)
+
+
+def deleter(scene: Scene) -> Callable[[], object]:
+    """Who deletes the branch ``keep``."""
+
+    def work() -> None:
+        scene.dropped.add("keep")
+        Refs(scene.repo()).delete(scene.start.asset, "keep", "branch")
+
+    return work
+
+
+def forker(scene: Scene) -> Callable[[], object]:
+    """Who makes a branch from the live branch ``keep``."""
+
+    def work() -> None:
+        repo = scene.repo()
+        source = Refs(repo).get(scene.start.asset, "keep").commit
+        Refs(repo).create(scene.start.asset, "new", "branch", source, by="ann", via="keep")
+
+    return work
+
+
+def from_id(scene: Scene) -> Callable[[], object]:
+    """Who makes a branch from the bare id of the deleted branch's commit."""
+
+    def work() -> None:
+        refs = Refs(scene.repo())
+        refs.create(scene.start.asset, "new", "branch", scene.start.side, by="ann")
+
+    return work
+
+
+def reader(scene: Scene) -> Callable[[], object]:
+    """Who reads the branch ``keep`` under a pin."""
+
+    def work() -> None:
+        repo = scene.repo()
+        with pinned_head(repo, scene.start.asset, "keep") as head:
+            scene.promised = True
+            for row in repo.files(head).scan():
+                assert list(repo.read_chunks([ChunkId(Address(row[REFS][:32]))]))
+            scene.promised = False
+
+    return work
