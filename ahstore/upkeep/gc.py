@@ -83,6 +83,7 @@ def collect(
         WriterBusyError: a living writer goes on for longer than the policy waits.
         UnsupportedError: the store holds something of a later version of ahstore.
     """
+    repo.leases.rest()  # else it would wait for itself
     collector = Collector(repo, policy or Policy(), monitor=monitor, pause=pause)
     if dry_run:
         return collector.look()
@@ -97,6 +98,7 @@ def withdraw(repo: Repository, packs: tuple[PackId, ...], *, monitor: Monitor = 
     Raises:
         WriterBusyError, ConflictError: as ``collect``.
     """
+    repo.leases.rest()
     Collector(repo, Policy(), monitor=monitor).withdraw(packs)
 
 

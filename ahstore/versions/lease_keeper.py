@@ -21,8 +21,7 @@ from ahstore.storage.cells import Cell, Cells, CellState, CellVersion
 from ahstore.storage.lease_record import HEARTBEAT_SECONDS
 from ahstore.storage.leases import Lease
 from ahstore.versions.background import BACKGROUND
-
-GC_CELL = Cell("gc", ("main",))
+from ahstore.versions.gc_plan import GC_CELL
 
 IDLE_SECONDS = 3.0
 """An idle lease is ended after so long; gc waits for it no longer than that."""

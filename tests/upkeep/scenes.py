@@ -33,6 +33,7 @@ from tests.upkeep.schedules import (
     Random,
     Schedule,
     SimulatedStorage,
+    current,
     pause,
     restore,
     snapshot,
@@ -74,6 +75,7 @@ def start(*, mixed: bool) -> Start:
     commit_files(repo, asset, "keep", message="kept", committer="ann", add=[kept])
     assert side is not None
     Refs(repo).delete(asset, "side", "branch")
+    repo.leases.rest()
     return Start(snapshot(storage), settings, asset, side.commit, folder)
 
 
@@ -94,15 +96,30 @@ class Scene:
         self.promised = False
         self.late: Callable[[], None] | None = None
         self.dropped: set[str] = set()
+        self.repos: dict[Actor | None, Repository] = {}
         self.actors = [
-            Actor(f"{n}-{work.__name__}", work(self), self.storage) for n, work in enumerate(works)
+            Actor(f"{n}-{work.__name__}", self._ended(work(self)), self.storage)
+            for n, work in enumerate(works)
         ]
 
     def repo(self) -> Repository:
-        """Return a repository of an actor of its own."""
-        made = Repository(self.storage, self.start.settings, None)
-        made.cells._pause = pause
-        return made
+        """Return the repository of the actor that asks."""
+        actor = current()
+        if actor not in self.repos:
+            self.repos[actor] = Repository(self.storage, self.start.settings, None)
+            self.repos[actor].cells._pause = pause
+        return self.repos[actor]
+
+    def _ended(self, work: Callable[[], object]) -> Callable[[], object]:
+        """Return work at whose end its process ends, too."""
+
+        def run() -> None:
+            try:
+                work()
+            finally:
+                self.repo().leases.rest()
+
+        return run
 
     def play(self, plan: Schedule | Random) -> None:
         """Run the actors by a plan and check what must hold."""
@@ -111,6 +128,8 @@ class Scene:
                 patches.enter_context(mock.patch(f"{module}.time.sleep"))
             dead = lambda _storage, record, **_: self.storage.is_dead(record)  # noqa: E731
             patches.enter_context(mock.patch("ahstore.upkeep.holders.is_dead", dead))
+            # A thread that ends idle leases would do so for those who were killed, too.
+            patches.enter_context(mock.patch("ahstore.versions.lease_keeper.BACKGROUND"))
             plan.run(self.actors)
             self.check(plan)
             # And all rubbish goes, if one gc is let alone; but nothing else.

@@ -7,7 +7,6 @@ see the storage suite), and the outcomes of a lost reply (tests/storage/test_cel
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import pytest
 
 from ahstore.errors import StorageError
 from ahstore.ids import Address
+from ahstore.packs.place import pack_key
 from ahstore.storage.cells import NEVER_MADE, Cell, Cells
 from ahstore.storage.contract import UnsettledError
 from ahstore.storage.lease_record import LeaseStatus
@@ -27,6 +27,7 @@ from ahstore.upkeep.holders import Holders
 from ahstore.upkeep.new_packs import NewPacks
 from ahstore.upkeep.roots import needs_of
 from ahstore.versions.gc_plan import Mark
+from ahstore.versions.lease_keeper import Held, LeaseKeeper
 from ahstore.versions.refs import Refs, ref_cell
 from ahstore.versions.session import WriteSession
 from tests.upkeep.scenes import (
@@ -39,7 +40,7 @@ from tests.upkeep.scenes import (
     from_id,
     reader,
 )
-from tests.upkeep.schedules import KilledError, Script, Turn
+from tests.upkeep.schedules import KilledError, Script, Turn, current
 
 WRITER = commit("own0")
 OTHER = commit("own1")
@@ -92,7 +93,9 @@ def hole(
 @hole(WRITER, collector, turns=(Turn(0, HEAD), Turn(1), Turn(0)))
 def writers_take_no_lease() -> object:
     def take(cls, cells, names, **_):  # type: ignore[no-untyped-def]
-        return mock.MagicMock()
+        lease = mock.MagicMock()
+        lease.record.cells = tuple(names)
+        return lease
 
     return mock.patch.object(Lease, "take", classmethod(take))
 
@@ -129,9 +132,13 @@ def knowing(scene: Scene) -> Callable[[], object]:
     """A writer whose index knew the packs before gc came."""
     repo = scene.repo()
     repo.index.refresh()
-    other = copy.copy(scene)
-    other.repo = lambda: repo  # type: ignore[method-assign]
-    return WRITER(other)
+    work = WRITER(scene)
+
+    def run() -> None:
+        scene.repos[current()] = repo
+        work()
+
+    return run
 
 
 @hole(knowing, collector, turns=(Turn(1), Turn(0)))
@@ -194,13 +201,7 @@ def network(scene: Scene) -> Callable[[], object]:
     turns=(Turn(0, patient=True, slandered=True), Turn(1, "store.json"), Turn(2), Turn(1)),
 )
 def a_lease_is_ended_though_a_create_is_unresolved() -> object:
-    original = WriteSession.close
-
-    def close(self: WriteSession) -> None:
-        self._unresolved = False
-        original(self)
-
-    return mock.patch.object(WriteSession, "close", close)
+    return mock.patch.object(Held, "leave_unresolved")
 
 
 @hole(
@@ -221,18 +222,15 @@ def a_loser_removes_his_packs() -> object:
     original = WriteSession.close
 
     def close(self: WriteSession) -> None:
-        packs = [(pack.family, pack.id) for pack in self._finished]
+        packs = [pack_key(pack.family, pack.id) for pack in self._finished]
+        lease = self._held._get().lease.id
         original(self)
-        for family, pack in packs:
-            if _is_lost(self):
-                self._repo.storage.delete(f"packs/{family}/{pack[:2]}/{pack}")
+        newest = self._repo.cells.read(Cell("lease", (lease,)))
+        for pack in packs:
+            if newest.value.get("status") != "active":
+                self._repo.storage.delete(pack)
 
     return mock.patch.object(WriteSession, "close", close)
-
-
-def _is_lost(session: WriteSession) -> bool:
-    newest = session._repo.cells.read(Cell("lease", (session._lease.id,)))
-    return newest.value.get("status") != "active"
 
 
 # gc's part.
@@ -307,24 +305,22 @@ def a_cell_never_made_is_not_fenced() -> object:
 
 def extending(scene: Scene) -> Callable[[], object]:
     """A writer whose lease names his cell only when his packs are written."""
-    original = WriteSession.__init__
     asset = scene.start.asset
+    hold, swap = LeaseKeeper.hold, WriteSession.swap
 
-    def init(self: WriteSession, repo, cells) -> None:  # type: ignore[no-untyped-def]
-        original(self, repo, [Cell("ref", (asset, "another"))])
-
-    swap = WriteSession.swap
+    def hold_another(self: LeaseKeeper, names) -> object:  # type: ignore[no-untyped-def]
+        return hold(self, [Cell("ref", (asset, "another"))])
 
     def extended(self: WriteSession, cell, expected, value):  # type: ignore[no-untyped-def]
         self.flush()
-        self._lease.extend([cell])
+        self._held._get().lease.extend([cell])
         return swap(self, cell, expected, value)
 
     work = WRITER(scene)
 
     def run() -> None:
         with (
-            mock.patch.object(WriteSession, "__init__", init),
+            mock.patch.object(LeaseKeeper, "hold", hold_another),
             mock.patch.object(WriteSession, "swap", extended),
         ):
             work()
