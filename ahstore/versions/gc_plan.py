@@ -135,22 +135,16 @@ def decode_plan(version: CellVersion) -> Plan:
         raise _not_a_plan(str(error)) from error
 
 
-def condemned_packs(cells: Cells) -> frozenset[PackId]:
-    """Return the packs that gc may be deleting: those of an open plan or of a final list."""
-    plan = read_plan(cells)
-    return frozenset(plan.packs) if plan is not None and plan.is_pending else frozenset()
+def expired_below(cells: Cells, reader: PackReader, cell: Cell) -> int:
+    """Return below which number a pending plan lets the versions of a cell expire; 0: none.
 
-
-def expires(cells: Cells, reader: PackReader, cell: Cell, number: int) -> bool:
-    """Tell whether gc is taking away what version ``number`` of a cell refers to.
-
-    Whoever brings an old version back to life asks this under his lease, before the version's
-    cell is swapped; a version that is emptied has expired, too.
+    Whoever brings an old version back to life asks this under his lease and *before* he reads the
+    cell: a gc that is done in between has emptied what expired, and he sees that then.
     """
     while True:
         plan = read_plan(cells)
         if plan is None or not plan.is_pending:
-            return False
+            return 0
         mark = plan.marks.get(cell.folder)
         if mark is None and plan.tables:
             try:
@@ -159,7 +153,7 @@ def expires(cells: Cells, reader: PackReader, cell: Cell, number: int) -> bool:
                 if read_plan(cells) != plan:
                     continue  # it is done meanwhile, and its records are gone
                 raise
-        return mark is not None and number < mark.below
+        return 0 if mark is None else mark.below
 
 
 def _table(item: Value) -> tuple[Address, Place]:

@@ -25,7 +25,7 @@ from ahstore.packs.writer import FinishedPack, PackWriter
 from ahstore.storage.cell_version import cell_folder
 from ahstore.storage.cells import Cell, CellConflictError, Cells, CellState, CellVersion
 from ahstore.versions.finishing import Finishing
-from ahstore.versions.lease_keeper import GC_CELL
+from ahstore.versions.gc_plan import GC_CELL
 from ahstore.versions.locators import PLACES, encode_places
 
 if TYPE_CHECKING:

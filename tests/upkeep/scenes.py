@@ -23,7 +23,9 @@ from ahstore.upkeep.fsck import check
 from ahstore.upkeep.gc import collect
 from ahstore.upkeep.policy import Policy
 from ahstore.versions.adding.commits import commit_files, create_asset_root
-from ahstore.versions.history.log import is_ancestor
+from ahstore.versions.history.ancestry import is_ancestor
+from ahstore.versions.history.merge import merge
+from ahstore.versions.history.undelete import undelete
 from ahstore.versions.pins import pinned_head
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository, _make_settings
@@ -223,5 +225,28 @@ def reader(scene: Scene) -> Callable[[], object]:
             for row in repo.files(head).scan():
                 assert list(repo.read_chunks([ChunkId(Address(row[REFS][:32]))]))
             scene.promised = False
+
+    return work
+
+
+def undeleter(scene: Scene) -> Callable[[], object]:
+    """Who brings the deleted branch back."""
+    return lambda: undelete(scene.repo(), scene.start.asset, "side", "branch", by="ann")
+
+
+def merger(scene: Scene) -> Callable[[], object]:
+    """Who merges the deleted branch's commit, named by its id, into ``main``."""
+    return lambda: merge(
+        scene.repo(), scene.start.asset, scene.start.side, "main", committer="ann", message="m"
+    )
+
+
+def busy(scene: Scene) -> Callable[[], object]:
+    """A process that commits to one branch and the other, and keeps its lease in between."""
+    first, second = commit("own0")(scene), commit("own1", "keep")(scene)
+
+    def work() -> None:
+        first()
+        second()
 
     return work

@@ -17,7 +17,7 @@ import pytest
 from ahstore.errors import StorageError
 from ahstore.ids import Address
 from ahstore.packs.place import pack_key
-from ahstore.storage.cells import NEVER_MADE, Cell, Cells
+from ahstore.storage.cells import NEVER_MADE, Cell, Cells, CellState
 from ahstore.storage.contract import UnsettledError
 from ahstore.storage.lease_record import LeaseStatus
 from ahstore.storage.leases import Lease, remove_record, revoke
@@ -26,9 +26,9 @@ from ahstore.upkeep.gc import Collector
 from ahstore.upkeep.holders import Holders
 from ahstore.upkeep.new_packs import NewPacks
 from ahstore.upkeep.roots import needs_of
-from ahstore.versions.gc_plan import Mark
+from ahstore.versions.gc_plan import Mark, expired_below
 from ahstore.versions.lease_keeper import Held, LeaseKeeper
-from ahstore.versions.refs import Refs, ref_cell
+from ahstore.versions.refs import Refs, read_ref, ref_cell
 from ahstore.versions.session import WriteSession
 from tests.upkeep.scenes import (
     LostError,
@@ -38,7 +38,9 @@ from tests.upkeep.scenes import (
     deleter,
     forker,
     from_id,
+    merger,
     reader,
+    undeleter,
 )
 from tests.upkeep.schedules import KilledError, Script, Turn, current
 
@@ -231,6 +233,54 @@ def a_loser_removes_his_packs() -> object:
                 self._repo.storage.delete(pack)
 
     return mock.patch.object(WriteSession, "close", close)
+
+
+@hole(
+    undeleter,
+    collector,
+    turns=(Turn(1, PLAN), Turn(1, "list cells/"), Turn(0, HEAD, maybe=True), Turn(1), Turn(0)),
+)
+def undelete_does_not_ask_the_plan() -> object:
+    return mock.patch("ahstore.versions.history.undelete.expired_below", return_value=0)
+
+
+@hole(
+    undeleter,
+    collector,
+    turns=(
+        Turn(1, PLAN),
+        Turn(1, "hollow"),
+        Turn(0, "newest_version cells/gc", maybe=True),
+        Turn(0, "newest_version cells/gc", maybe=True),
+        Turn(1),
+        Turn(0),
+    ),
+)
+def undelete_asks_the_plan_too_late() -> object:
+    def late(repo, asset, name, kind, _below):  # type: ignore[no-untyped-def]
+        version = next(_live(repo, asset, name))
+        below = expired_below(repo.cells, repo.packs, ref_cell(asset, name))
+        commit = read_ref(asset, name, version)
+        assert commit is not None
+        return commit.commit if version.number >= below else None
+
+    return mock.patch.multiple(
+        "ahstore.versions.history.undelete", expired_below=lambda *_: 0, _last_commit=late
+    )
+
+
+def _live(repo, asset, name):  # type: ignore[no-untyped-def]
+    history = repo.cells.history(ref_cell(asset, name))
+    return (version for version in history if version.state is CellState.LIVE)
+
+
+@hole(
+    merger,
+    collector,
+    turns=(Turn(1, PLAN), Turn(1, "list cells/"), Turn(0, HEAD, maybe=True), Turn(1), Turn(0)),
+)
+def a_merged_commit_is_not_checked() -> object:
+    return mock.patch.object(Refs, "check_kept")
 
 
 # gc's part.

@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.upkeep.scenes import Scene, collector, commit, deleter, forker, from_id, reader
+from tests.upkeep.scenes import (
+    Scene,
+    busy,
+    collector,
+    commit,
+    deleter,
+    forker,
+    from_id,
+    merger,
+    reader,
+    undeleter,
+)
 from tests.upkeep.schedules import Random, Schedule
 
 A, B = commit("own0"), commit("own1")
@@ -21,6 +32,11 @@ SCENES: dict[str, tuple[Callable, ...]] = {
     "fork-from-id-gc": (from_id, collector),
     "fork-from-id-gc-gc": (from_id, collector, collector),
     "reader-delete-gc": (reader, deleter, collector),
+    "undelete-gc": (undeleter, collector),
+    "undelete-gc-gc": (undeleter, collector, collector),
+    "merge-gc": (merger, collector),
+    "commit-merge-gc": (A, merger, collector),
+    "busy-gc": (busy, collector),
 }
 
 
@@ -31,7 +47,10 @@ def steps_of(*works: Callable) -> list[int]:
     return [actor.steps for actor in scene.actors]
 
 
-@pytest.mark.parametrize("name", ["commit-gc", "fork-from-id-gc", "gc-gc", "delete-gc"])
+@pytest.mark.parametrize(
+    "name",
+    ["commit-gc", "fork-from-id-gc", "gc-gc", "delete-gc", "undelete-gc", "merge-gc", "busy-gc"],
+)
 def test_every_order_with_one_switch(name: str) -> None:
     works = SCENES[name]
     for first, steps in enumerate(steps_of(*works)):

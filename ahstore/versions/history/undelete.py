@@ -9,10 +9,11 @@ from ahstore.codec.canonical import Value
 from ahstore.errors import AlreadyExistsError, ConflictError, NotFoundError
 from ahstore.ids import AssetId, CommitId
 from ahstore.names import check_ref_name
-from ahstore.storage.cells import Cell, CellState, CellVersion
+from ahstore.storage.cells import CellState, CellVersion
+from ahstore.versions.gc_plan import expired_below
 from ahstore.versions.refs import Ref, RefKind, read_ref, ref_cell, ref_value
 from ahstore.versions.repository import Repository
-from ahstore.versions.session import GC_CELL, WriteSession
+from ahstore.versions.session import WriteSession
 
 
 def undelete(repo: Repository, asset: AssetId, name: str, kind: RefKind, *, by: str) -> Ref:
@@ -28,8 +29,10 @@ def undelete(repo: Repository, asset: AssetId, name: str, kind: RefKind, *, by: 
         taken = read_ref(asset, name, current)
         if taken is not None:
             raise AlreadyExistsError(f"{taken.kind} {name!r} is not deleted", name=name)
-        # The session holds its lease: a gc that has not condemned it yet waits for the outcome.
-        commit = None if _is_expiring(repo, cell) else _last_commit(repo, asset, name, kind)
+        # The session holds its lease: a gc that has no plan yet waits for the outcome. One that has
+        # is asked before the cell is read, for it may empty the cell at any moment.
+        below = expired_below(repo.cells, repo.packs, cell)
+        commit = _last_commit(repo, asset, name, kind, below)
         if commit is None:
             raise NotFoundError(f"deleted {kind} {name!r} is gone: gc has taken it away", name=name)
         return ref_value(kind, commit, by)
@@ -40,8 +43,10 @@ def undelete(repo: Repository, asset: AssetId, name: str, kind: RefKind, *, by: 
     return made
 
 
-def _last_commit(repo: Repository, asset: AssetId, name: str, kind: RefKind) -> CommitId | None:
-    """Return where the name was last, None if gc has emptied that version."""
+def _last_commit(
+    repo: Repository, asset: AssetId, name: str, kind: RefKind, below: int
+) -> CommitId | None:
+    """Return where the name was last, None if that has expired: emptied, or a number ``below``."""
     for version in repo.cells.history(ref_cell(asset, name)):
         if version.state is CellState.EMPTIED:
             return None
@@ -49,15 +54,5 @@ def _last_commit(repo: Repository, asset: AssetId, name: str, kind: RefKind) -> 
         if ref is not None:
             if ref.kind != kind:
                 raise NotFoundError(f"{name!r} was a {ref.kind} when it was deleted", name=name)
-            return ref.commit
+            return ref.commit if version.number >= below else None
     raise NotFoundError(f"there never was a {kind} {name!r}", name=name)
-
-
-def _is_expiring(repo: Repository, cell: Cell) -> bool:
-    """Say whether a plan of gc has given up this cell's old versions."""
-    gc = repo.cells.read(GC_CELL)
-    if gc.state is not CellState.LIVE or gc.value.get("phase") not in ("open", "final"):
-        return False
-    expired = gc.value.get("expired")
-    wanted: list[Value] = [cell.kind, *cell.key]
-    return isinstance(expired, list) and wanted in expired
