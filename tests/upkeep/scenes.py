@@ -95,7 +95,7 @@ class Scene:
         self.memory = restore(self.start.files)
         self.storage = SimulatedStorage(self.memory)
         self.acknowledged: list[tuple[str, CommitId]] = []
-        self.promised = False
+        self.promised: Actor | None = None
         self.late: Callable[[], None] | None = None
         self.dropped: set[str] = set()
         self.repos: dict[Actor | None, Repository] = {}
@@ -147,7 +147,7 @@ class Scene:
         for actor in self.actors:
             if not isinstance(actor.error, (AhError, KilledError, type(None))):
                 raise LostError(f"{actor.name}: {actor.error!r}\n{said}") from actor.error
-        if self.promised:
+        if self.promised is not None and not self.promised.killed:
             raise LostError(f"a pinned reader lost what he read\n{said}")
         report = check(repo)
         if report.damages:
@@ -221,10 +221,10 @@ def reader(scene: Scene) -> Callable[[], object]:
     def work() -> None:
         repo = scene.repo()
         with pinned_head(repo, scene.start.asset, "keep") as head:
-            scene.promised = True
+            scene.promised = current()
             for row in repo.files(head).scan():
                 assert list(repo.read_chunks([ChunkId(Address(row[REFS][:32]))]))
-            scene.promised = False
+            scene.promised = None
 
     return work
 
