@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 
 from ahstore.codec import canonical
 from ahstore.codec.digests import sha256
-from ahstore.errors import ConflictError
+from ahstore.errors import ConflictError, CorruptError
 from ahstore.ids import Address, CommitId, PackId
+from ahstore.index.consolidation import Consolidation
+from ahstore.index.segment_list import live_segments
 from ahstore.packs.place import Family, Kind, Place, pack_key
 from ahstore.packs.reader import list_packs
 from ahstore.packs.writer import PackWriter
@@ -36,6 +38,7 @@ from ahstore.versions.gc_plan import GC_CELL, Mark, Plan, encode_marks, read_pla
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.repository import Repository
 
+SEGMENTS = "index/"
 MAX_ROUNDS = 1000
 MAX_LOST = 20
 INLINE_MARKS = 1000
@@ -119,6 +122,7 @@ class Collector:
         self._monitor = monitor
         self._scratch = _scratch(repo)
         self._holders = Holders(repo, wait=policy.wait, monitor=monitor, pause=pause)
+        self._segments: set[str] = set()
         self.report = GcReport()
 
     def look(self) -> GcReport:
@@ -181,7 +185,7 @@ class Collector:
             choice, found = self._choose(marked)
             self.report.take_kept(found)
             self._rewrite(marked, choice)
-            if not choice.condemned and not found.expired:
+            if not (choice.condemned or found.expired or self._spare_segments()):
                 return False
             packs = tuple(marked.census.packs[number].id for number in choice.condemned)
             opened = self._publish(plan.number if plan else -1, packs, marked.marks)  # step 3
@@ -274,7 +278,10 @@ class Collector:
         except MissingError:
             raise _PlanLostError from None
         if plan.phase == "open":
+            # What is named by nobody now, and not after all who might name it are done, is rubbish.
+            spare = self._spare_segments()
             pins = self._holders.settle()  # step 4
+            self._segments = spare & self._spare_segments()
             staying = self._look_again(plan, marks, pins, marked)  # step 5
             final = tuple(pack for pack in plan.packs if pack not in staying)
             plan = self._swap(replace(plan, phase="final", packs=final))  # step 6
@@ -326,6 +333,8 @@ class Collector:
         self._monitor.start("Deleting", files=len(plan.packs))
         for pack in plan.packs:
             self._repo.index.forget(pack)
+        if plan.packs:
+            Consolidation(self._repo.storage, self._cells, self._repo.packs).without(plan.packs)
         for folder, mark in marks.items():
             if mark.below:
                 self._expire(folder, mark.below)
@@ -335,7 +344,20 @@ class Collector:
             if family is not None:
                 self._repo.storage.delete(pack_key(family, pack))
             self._monitor.advance(files=1)
+        for key in self._segments:
+            self._repo.storage.delete(key)
+        self.report.leftovers += len(self._segments)
+        self._segments = set()
         self._monitor.finish()
+
+    def _spare_segments(self) -> set[str]:
+        """Return the keys of the index segments that the index cell does not name."""
+        there = set(self._repo.storage.list(SEGMENTS))
+        try:
+            named = {f"{SEGMENTS}{segment}" for segment in live_segments(self._cells)}
+        except CorruptError:
+            return set()  # fsck tells; the segments can wait
+        return there - named
 
     def _expire(self, folder: str, below: int) -> None:
         """Empty the newest expired version: those below it count as expired with it."""

@@ -43,6 +43,7 @@ from tests.upkeep.schedules import (
 
 NOISE = random.Random(3).randbytes(40_000)
 KEPT = random.Random(4).randbytes(40_000)
+NEW = random.Random(5).randbytes(40_000)
 NOW = Policy(now=True, wait=1e9)
 
 
@@ -66,7 +67,13 @@ def start(*, mixed: bool) -> Start:
     asset = AssetId(new_entity_id())
     create_asset_root(repo, asset, committer="ann")
     folder = Path(tempfile.mkdtemp(prefix="ahstore-scenes-"))
-    for name, data in {"x": NOISE, "own0": b"mine 0", "own1": b"mine 1", "kept": KEPT}.items():
+    for name, data in {
+        "x": NOISE,
+        "own0": b"mine 0",
+        "own1": b"mine 1",
+        "kept": KEPT,
+        "new": NEW,
+    }.items():
         (folder / name).write_bytes(data)
     main = Refs(repo).get(asset, "main").commit
     Refs(repo).create(asset, "side", "branch", main, by="ann", via="main")
@@ -162,12 +169,14 @@ class Scene:
 # Actors.
 
 
-def commit(name: str, branch: str = "main") -> Callable[[Scene], Callable[[], object]]:
+def commit(
+    name: str, branch: str = "main", *, other: str = "x"
+) -> Callable[[Scene], Callable[[], object]]:
     """Return who commits x, whose chunk the deleted branch's pack holds, and a file of his own."""
 
     def writer(scene: Scene) -> Callable[[], object]:
         def work() -> None:
-            add = [str(scene.start.folder / file) for file in ("x", name)]
+            add = [str(scene.start.folder / file) for file in (other, name)]
             made = commit_files(
                 scene.repo(), scene.start.asset, branch, message=name, committer=name, add=add
             )

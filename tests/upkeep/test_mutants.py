@@ -45,7 +45,6 @@ from tests.upkeep.scenes import (
 from tests.upkeep.schedules import KilledError, Script, Turn, current
 
 WRITER = commit("own0")
-OTHER = commit("own1")
 TO_KEEP = commit("own0", "keep")
 
 HEAD = "create cells/ref"
@@ -208,8 +207,8 @@ def a_lease_is_ended_though_a_create_is_unresolved() -> object:
 
 @hole(
     collector,
-    WRITER,
-    OTHER,
+    commit("own0", other="new"),
+    commit("own1", other="new"),
     turns=(
         Turn(0, PLAN),
         Turn(0, "list cells/"),
