@@ -296,7 +296,7 @@ class Version:
             similarity=similarity,
             rename_limit=rename_limit,
             on_limit=lambda limit: self._core.notify(
-                f"More than {limit} objects differ: renames were not looked for"
+                f"More than {limit} differences: renames were not looked for"
             ),
         )
         if not deep and not values:

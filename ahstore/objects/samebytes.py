@@ -59,6 +59,8 @@ def spans(
     a_file: Listed, start_a: int, b_file: Listed, start_b: int, length: int
 ) -> Iterator[Span]:
     """Yield as :func:`differing` does, but chunk by chunk: the next list waits until it is needed."""
+    if not length:
+        return  # an empty file has no list to begin with
     a, b = _Cursor(a_file, start_a), _Cursor(b_file, start_b)
     at = 0
     while at < length:

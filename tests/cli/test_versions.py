@@ -1,8 +1,11 @@
 import json
 import os
+import random
 from pathlib import Path
 
-from tests.cli.conftest import Ah
+import pytest
+
+from tests.cli.conftest import Ah, Result
 
 
 def paths(result: object) -> list[str]:
@@ -160,3 +163,99 @@ def test_versions_are_named_in_many_ways(digits: Ah) -> None:
         "main", "branch/main", "t1", "tag/t1", head, head[:6], f"commit/{head}", "main@{0}",
     ):  # fmt: skip
         assert digits("ls", "object", f"user/dataset/img/digits:{ref}", "--json").out == expected
+
+
+def rows_of(result: Result) -> list[str]:
+    return [" ".join(line.split()) for line in result.lines]
+
+
+def test_diff_shows_what_moved(digits: Ah) -> None:
+    noise = random.Random(1).randbytes(1_024_000)
+    Path("big").write_bytes(noise)
+    digits("commit", "dataset/img/digits", "-m", "x", "-a", "big")
+    Path("moved.txt").write_text("three\n")
+    Path("other").write_bytes(noise[:972_800] + b"another end" * 1000)
+    digits(
+        "commit", "dataset/img/digits", "-m", "y", "-d", "sub/", "-d", "big", "-a", "moved.txt",
+        "-a", "other",
+    )  # fmt: skip
+    both = ("diff", "img/digits:main~1", "main")
+    assert rows_of(digits(*both)) == [
+        "CHANGE PATH BYTES",
+        "deleted big 1024000B",
+        "renamed sub/b.txt -> moved.txt 6B",
+        "added other 983800B",
+    ]
+    assert rows_of(digits(*both, "-M"))[2].startswith("renamed big -> other (")
+    assert [row.split()[0] for row in rows_of(digits(*both, "--no-renames"))] == [
+        "CHANGE", "deleted", "added", "added", "deleted",
+    ]  # fmt: skip
+    limited = digits(*both, "--rename-limit", "1")
+    assert limited.err == "AH INFO: More than 1 differences: renames were not looked for\n"
+    assert len(limited.lines) == 5
+    assert digits(*both, "--name-only").lines == ["big", "moved.txt", "other"]
+    assert digits(*both, "moved.txt", "nope/", "--name-only").lines == ["moved.txt"]
+    assert rows_of(digits(*both, "--stat")) == [
+        "CHANGE OBJECTS BYTES_BEFORE BYTES_AFTER",
+        "added 1 0B 983800B",
+        "renamed 1 6B 6B",
+        "deleted 1 1024000B 0B",
+    ]
+    stat = json.loads(digits(*both, "--stat", "--json").out)
+    assert stat["deleted"] == {"objects": 1, "old_size_bytes": 1024000, "size_bytes": 0}
+    (record,) = json.loads(digits(*both, "moved.txt", "sub/", "--json").out)
+    assert record == {
+        "change": "renamed", "old_path": "sub/b.txt", "old_size_bytes": 6, "path": "moved.txt",
+        "similarity": 1.0, "size_bytes": 6, "what": [],
+    }  # fmt: skip
+
+
+def test_diff_names_what_is_not_content(digits: Ah) -> None:
+    Path("a.txt").chmod(0o755)
+    digits("commit", "dataset/img/digits", "-m", "x", "-a", "a.txt")
+    assert rows_of(digits("diff", "img/digits:main~1", "main"))[1:] == [
+        "modified a.txt (executable) 4B"
+    ]
+
+
+def test_diff_looks_inside(digits: Ah) -> None:
+    np = pytest.importorskip("numpy")
+    np.savez("m.npz", a=np.zeros((2, 3)), b=np.zeros(3))
+    sizes = [Path("m.npz").stat().st_size]
+    digits("commit", "dataset/img/digits", "-m", "x", "-a", "m.npz")
+    np.savez("m.npz", a=np.eye(2, 3), c=np.array(["\x1b[31m"], object))
+    Path("a.txt").write_text("changed")
+    digits("commit", "dataset/img/digits", "-m", "y", "-a", "m.npz", "-a", "a.txt")
+    both = ("diff", "img/digits:main~1", "main")
+    sizes.append(Path("m.npz").stat().st_size)
+    assert rows_of(digits(*both, "--values")) == [
+        "CHANGE PATH BYTES",
+        "modified a.txt 4B -> 7B",
+        f"modified m.npz {sizes[0]}B -> {sizes[1]}B",
+        "modified a <f8 2x3 2 of 6 differ; L2 1.41421, max 1",
+        "added c O 1",
+        "deleted b <f8 3",
+        "0 arrays unchanged",
+    ]
+    assert rows_of(digits(*both, "--deep"))[3] == "modified a <f8 2x3 content"
+    text, record = json.loads(digits(*both, "--deep", "--json").out)
+    assert text["inside"] is None
+    assert record["inside"]["format"] == "npz"
+    assert [part["name"] for part in record["inside"]["parts"]] == ["a", "c", "b"]
+    Path("m.npz").write_bytes(Path("m.npz").read_bytes()[:-30])
+    digits("commit", "dataset/img/digits", "-m", "z", "-a", "m.npz")
+    lying = digits("diff", "img/digits:main~1", "main", "--deep")
+    assert (lying.code, lying.lines[2]) == (0, "    can't be read as zip")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--stat", "--deep"],
+        ["--stat", "--name-only"],
+        ["--no-renames", "-M"],
+        ["--similarity", "0"],
+    ],
+)
+def test_options_of_diff_that_make_no_sense(digits: Ah, options: list[str]) -> None:
+    assert digits("diff", "img/digits:main~1", "main", *options).code == 2

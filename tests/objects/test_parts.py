@@ -8,6 +8,7 @@ import random
 import resource
 import struct
 import time
+import tracemalloc
 import zipfile
 
 import pytest
@@ -60,6 +61,8 @@ HOSTILE_HEADERS = {
     "twice": b'{"a":%b,"a":%b}' % ((json.dumps(entry()).encode(),) * 2),
     "not UTF-8": b'{"\xff":{}}',
     "deep": b'{"a":' + b"[" * 8000,
+    "deep in little": b'{"a":{"shape":' + b"[" * 3000 + b"]" * 3000 + b"}}",
+    "overlapping": json.dumps({"a": entry(), "b": entry()}).encode(),
     "deep in a shape": b'{"a":{"dtype":"F32","shape":' + b"[" * 8000 + b"]" * 8000 + b"}}",
     "a number of many digits": b'{"a":{"dtype":"F32","shape":[' + b"9" * 7000 + b"]}}",
     "longer than looked at": b'{"a":{"dtype":"' + b"F" * 9000 + b'"}}',
@@ -87,6 +90,19 @@ def test_safetensors_that_lie_are_refused(name):
             read(data)
     with pytest.raises(NotThisFormatError):
         read_contents(glance(data), "safetensors")
+
+
+def test_a_header_of_many_lists_takes_no_memory():
+    # As one JSON value these are 150 MB.
+    data = with_header(b'{"a":[' + b"[]," * 2_000_000 + b"[]]}")
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotThisFormatError):
+            read(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 40e6
 
 
 def test_a_type_of_later_times_is_shown():
@@ -258,6 +274,16 @@ def test_parquet_of_pyarrow():
             column = theirs.row_group(group).column(number)
             first = column.dictionary_page_offset or column.data_page_offset
             assert (offset, length) == (first, column.total_compressed_size)
+
+
+def test_a_column_of_another_type_than_its_schema_says_is_refused():
+    good, bad = (
+        parquet([{"a": b"0123456789"}], change=lambda column, kind=kind: column | {1: kind})
+        for kind in (2, 5)
+    )
+    assert list(read(good).parts) == ["a"]
+    with pytest.raises(NotThisFormatError, match="type"):
+        read(bad)
 
 
 def test_a_schema_of_endless_names_is_refused():

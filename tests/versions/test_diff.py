@@ -34,7 +34,7 @@ class Versions:
         self.folder = folder
         self._number = 0
 
-    def make(self, files: Files) -> CommitId:
+    def make(self, files: Files, *, mtime: float = 1e9) -> CommitId:
         self._number += 1
         asset_id = AssetId(new_entity_id())
         create_asset_root(self.repo, asset_id, committer="ann")
@@ -42,7 +42,7 @@ class Versions:
         asset.write(first=b"so that no version is empty")
         asset.write(**{path.replace("/", "__"): content for path, content in files.items()})
         for path in asset.work.rglob("*"):
-            os.utime(path, (1e9, 1e9))
+            os.utime(path, (mtime, mtime))
         return asset.commit()
 
 
@@ -109,6 +109,25 @@ def test_a_moved_object_may_change_its_mode_and_type(versions: Versions, tmp_pat
     assert (found.kind, found.what) == ("renamed", ("content type",))
 
 
+def test_a_differing_time_alone_is_no_difference_and_a_mode_is(asset: Asset) -> None:
+    asset.write(a=b"1", b=b"2", c="#!/bin/sh")
+    old = asset.commit()
+    for name in "abc":
+        os.utime(asset.work / name, (5e8, 5e8))
+    asset.write(b=b"3")
+    (asset.work / "c").chmod(0o755)
+    found = list(diff(asset.repo, old, asset.commit()))
+    assert [(each.path, each.what) for each in found] == [
+        ("b", ("content",)), ("c", ("executable",)),
+    ]  # fmt: skip
+
+
+def test_two_assets_of_the_same_files_of_other_times_do_not_differ(versions: Versions) -> None:
+    files = {"a": b"1", "b": b"2"}
+    commits = versions.make(files), versions.make(files, mtime=5e8)
+    assert list(diff(versions.repo, *commits)) == []
+
+
 def noise(size: int, seed: int = 1) -> bytes:
     return random.Random(seed).randbytes(size)
 
@@ -151,6 +170,7 @@ def test_beyond_the_limit_nothing_is_held_and_nothing_is_lost(versions: Versions
     found = shown(diff(versions.repo, *commits, rename_limit=99, on_limit=told.append))
     assert told == [99]
     assert found == shown(diff(versions.repo, *commits, renames=False))
+    assert shown(diff(versions.repo, *commits, rename_limit=7)) == found
     assert len(found) == 100
     found = shown(diff(versions.repo, *commits, rename_limit=100, on_limit=told.append))
     assert told == [99]

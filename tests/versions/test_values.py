@@ -17,11 +17,17 @@ from hypothesis import strategies as st
 
 np = pytest.importorskip("numpy")
 
-from ahstore.ids import AssetId, new_entity_id  # noqa: E402
+from ahstore.codec.digests import sha256  # noqa: E402
+from ahstore.ids import AssetId, ChunkId, new_entity_id  # noqa: E402
+from ahstore.objects.chunklist import build  # noqa: E402
+from ahstore.objects.file import ChunkRef  # noqa: E402
+from ahstore.objects.parts.part import Part, Range  # noqa: E402
+from ahstore.objects.samebytes import Listed  # noqa: E402
 from ahstore.versions.adding.commits import create_asset_root  # noqa: E402
 from ahstore.versions.comparing.numbers import numbers_of  # noqa: E402
 from ahstore.versions.comparing.parts import PartChange, compare_inside  # noqa: E402
-from ahstore.versions.comparing.values import Values  # noqa: E402
+from ahstore.versions.comparing.raw import Cut  # noqa: E402
+from ahstore.versions.comparing.values import Values, _runs  # noqa: E402
 from ahstore.versions.repository import Repository  # noqa: E402
 from tests.chunks.format_files import torch_zip  # noqa: E402
 from tests.versions.kit import Asset  # noqa: E402
@@ -324,6 +330,61 @@ def test_only_row_groups_that_differ_are_read(
     assert found["a"] == Values(400_000, 1, pytest.approx(1.0), pytest.approx(1.0), 0)
     # One group of eight, on either side, and footers; 6.4 MB would be all.
     assert read < 2_500_000
+
+
+def test_damage_in_the_store_is_no_matter_of_the_column(
+    asset: Asset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Taken for a file that lies, it would be passed over in silence.
+    from ahstore.errors import StorageError
+    from ahstore.versions.comparing import columns
+
+    def damaged(*_: object) -> bytes:
+        raise StorageError("the disk failed")
+
+    monkeypatch.setattr(columns._Stream, "read", damaged)
+    with pytest.raises(StorageError):
+        compare(asset, parquet({"a": [1]}), parquet({"a": [2]}))
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.data())
+@settings(max_examples=200, deadline=None)
+def test_elements_that_chunks_cut_through_are_compared_whole(sizes: list[int], data: Any) -> None:
+    # A weight whose bytes lie in two chunks would otherwise be left out, or half of it compared.
+    length = sum(sizes) // 4 * 4
+    one = bytes(length)
+    other = bytearray(one)
+    for at in data.draw(st.lists(st.integers(0, max(0, length - 1)), max_size=3)):
+        other[at : at + 1] = b"x" if length else b""
+    sides = [
+        Cut(_Plain(content, sizes), Part("a", (Range(0, length),), "<f4", (length // 4,)))  # type: ignore[arg-type]
+        for content in (one, bytes(other))
+    ]
+    named = {
+        element
+        for first, number in _runs(*sides, 4, length // 4)
+        for element in range(first, first + number)
+    }
+    differ = {at // 4 for at in range(length) if one[at] != other[at]}
+    assert differ <= named <= set(range(length // 4))
+
+
+class _Plain:
+    """A file of chunks of given sizes, by its list alone."""
+
+    def __init__(self, content: bytes, sizes: list[int]) -> None:
+        refs, at = [], 0
+        for size in sizes:
+            if chunk := content[at : at + size]:
+                refs.append(ChunkRef(ChunkId(sha256(chunk)), len(chunk)))
+            at += size
+        kept: dict[ChunkId, bytes] = {}
+
+        def put(data: bytes) -> ChunkId:
+            kept[ChunkId(sha256(data))] = data
+            return ChunkId(sha256(data))
+
+        self.listed = Listed(*build(refs, put), kept.__getitem__)
 
 
 def test_columns_of_other_types(asset: Asset) -> None:

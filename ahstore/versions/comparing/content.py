@@ -54,14 +54,11 @@ class Content:
         begin = offset - found[0][1]
         return data[begin : begin + length]
 
-    def blocks(self, offset: int, length: int, *, first: int = BLOCK_BYTES) -> Iterator[bytes]:
-        """Yield these bytes in blocks of ``BLOCK_BYTES``; the ``first`` one may be smaller."""
+    def blocks(self, offset: int, length: int) -> Iterator[bytes]:
+        """Yield these bytes in blocks of ``BLOCK_BYTES``."""
         end = offset + length
-        size = first
-        while offset < end:
-            yield self.read(offset, min(size, end - offset))
-            offset += size
-            size = BLOCK_BYTES
+        for at in range(offset, end, BLOCK_BYTES):
+            yield self.read(at, min(BLOCK_BYTES, end - at))
 
     def _chunks(self, refs: list[ChunkRef]) -> Iterator[bytes]:
         wanted = [ref.id for ref in refs if ref.id not in self._kept]

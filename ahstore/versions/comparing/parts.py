@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 LOOK_AHEAD_SPANS = 32
 """So many chunks further on it is looked for one that tells without a read."""
-FIRST_BYTES = 4096
-"""What is compared first: different contents mostly differ soon."""
 
 What = Literal["content", "dtype", "order", "shape"]
 
@@ -196,8 +194,8 @@ class _Comparison:
 
     def _bytes_differ(self, x: Range, y: Range, span: Span) -> bool:
         pairs = zip(
-            self._a.blocks(x.offset + span.start, span.length, first=FIRST_BYTES),
-            self._b.blocks(y.offset + span.start, span.length, first=FIRST_BYTES),
+            self._a.blocks(x.offset + span.start, span.length),
+            self._b.blocks(y.offset + span.start, span.length),
             strict=True,
         )
         return any(one != other for one, other in pairs)
