@@ -68,6 +68,7 @@ class Held:
         self._keeper = keeper
         self._kept: _Kept | None = kept
         self._long_at = time.monotonic() + HEARTBEAT_SECONDS
+        self._watched = False
 
     def check(self) -> None:
         """Make sure that the lease holds, right before a commit point.
@@ -85,9 +86,16 @@ class Held:
 
     def beat(self) -> None:
         """Show that the holder is alive; cheap to call often."""
-        if time.monotonic() >= self._long_at:
-            self._long_at = float("inf")
+        if time.monotonic() < self._long_at:
+            return
+        if not self._watched:
+            self._watched = True
             BACKGROUND.watch(self._keeper)  # from now on it beats, whatever this thread waits for
+        kept = self._kept
+        if kept is not None and kept.retired:
+            # Other operations have a new lease, and it is that one that is beaten for.
+            with kept.lock:
+                kept.lease.beat()
 
     def leave_unresolved(self) -> None:
         """Say that a create of this operation may still land: the lease is never ended then."""

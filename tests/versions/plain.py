@@ -69,6 +69,17 @@ class PlainAsset:
             raise RefusedError
         self.create(name, *self.deleted[name])
 
+    def forget(self) -> None:
+        """What gc does without retention: only what names lead to stays."""
+        self.deleted.clear()
+        for name, heads in self.heads.items():
+            heads[:] = [self.names[name][1]] if name in self.names else []
+
+    def kept(self) -> list[int]:
+        """The commits that can be named: those of names, deleted ones too, and their ancestors."""
+        roots = [each for heads in self.heads.values() for each in heads if each is not None]
+        return sorted(set().union(*map(self.ancestors, roots)))
+
     # Commits.
 
     def add(self, branch: str, files: Files, *parents: int) -> int | None:

@@ -17,6 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from ahstore.errors import AhError, MergeConflictError
 from ahstore.ids import AssetId, CommitId, new_entity_id
 from ahstore.objects.file import PATH
+from ahstore.upkeep.gc import collect
+from ahstore.upkeep.policy import Policy
 from ahstore.versions.adding.commits import create_asset_root
 from ahstore.versions.history.blame import blame
 from ahstore.versions.history.heads import heads
@@ -94,7 +96,8 @@ class History(RuleBasedStateMachine):
             assert found == (None if expected is None else self.ids[expected])
 
     def pick(self, number: int) -> tuple[int, CommitId]:
-        at = number % len(self.ids)
+        kept = self.plain.kept()
+        at = kept[number % len(kept)]
         return at, self.ids[at]
 
     @rule(
@@ -128,6 +131,8 @@ class History(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def delete(self, name: str) -> None:
+        if [*self.plain.names] == [name]:
+            return  # after gc there would be nothing at all
         kind = self.plain.names.get(name, ("branch", 0))[0]
         self.both(
             lambda: self.plain.delete(name),
@@ -217,6 +222,14 @@ class History(RuleBasedStateMachine):
             makes=False,
         )
 
+    @rule(now=st.booleans())
+    def collect(self, now: bool) -> None:
+        """Within its retention gc takes nothing that can be asked for; else what no name needs."""
+        self.repo.leases.rest()  # as if no one had written for some seconds
+        collect(self.repo, Policy(now=now, min_age=0))
+        if now:
+            self.plain.forget()
+
     @rule()
     def reopen(self) -> None:
         self.repo.close()
@@ -261,7 +274,7 @@ class History(RuleBasedStateMachine):
                 None if head.commit is None else self.ids.index(head.commit)
                 for head in heads(self.repo, self.asset, name)
             ]
-            assert found == expected[::-1]
+            assert found == expected[::-1], name
             if name in self.plain.names and self.plain.names[name][0] == "branch":
                 was = [number for number in expected[::-1] if number is not None]
                 for at, number in enumerate(was):
@@ -287,11 +300,11 @@ class LocalHistory(History):
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 TestHistory = History.TestCase
 TestHistory.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=CHECKS
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=CHECKS
 )
 TestLocalHistory = LocalHistory.TestCase
 TestLocalHistory.settings = settings(
-    max_examples=4, stateful_step_count=20, deadline=None, suppress_health_check=CHECKS
+    max_examples=6, stateful_step_count=30, deadline=None, suppress_health_check=CHECKS
 )
 
 

@@ -8,7 +8,7 @@ cost reads and never give a wrong answer.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from ahstore.ids import CommitId
 from ahstore.versions.repository import Repository
@@ -42,15 +42,6 @@ def merge_bases(
     for commit_id in b:
         walk.paint(commit_id, _OF_B)
     return walk.meet()
-
-
-def only_in(repo: Repository, wanted: CommitId, known: CommitId) -> Iterator[CommitId]:
-    """Yield the commits reached from ``wanted`` and not from ``known``, newest first."""
-    walk = _Walk(repo)
-    walk.paint(wanted, _OF_A)
-    walk.paint(known, _OF_B)
-    walk.meet()
-    yield from walk.only_of_a()
 
 
 class _Walk:
@@ -106,8 +97,3 @@ class _Walk:
                 self.paint(parent, colours)
         found = {each for each in found if not self._colours[each] & _BELOW}
         return sorted(found, key=lambda each: (-self._dates[each], each))
-
-    def only_of_a(self) -> Iterator[CommitId]:
-        """Yield the commits of the first colour alone, newest first."""
-        mine = [each for each, colours in self._colours.items() if colours == _OF_A]
-        yield from sorted(mine, key=lambda each: (-self._dates[each], each))

@@ -1,6 +1,6 @@
 """A branch's own history: which commits were its head, and when; also through a reset or a deletion.
 
-It is read from the versions of the branch's cell. What gc has emptied is the end of it.
+It is read from the versions of the branch's cell, down to what gc has taken away.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ def _head(
     if ref is None:
         return Head(None, None, "deleted", version.time, "")
     old = None if before is None else read_ref(asset, name, before)
-    event: Event = "created"
+    # At the end of what gc has left nothing tells what was before.
+    event: Event = "created" if before is not None or version.number == 0 else "moved"
     if old is not None:
         parents = repo.read_commit(ref.commit).parents
         event = "committed" if old.commit in parents else "moved"

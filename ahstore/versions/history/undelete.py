@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ahstore.codec.canonical import Value
 from ahstore.errors import AlreadyExistsError, ConflictError, NotFoundError
-from ahstore.ids import AssetId, CommitId
+from ahstore.ids import AssetId
 from ahstore.names import check_ref_name
 from ahstore.storage.cells import CellState, CellVersion
 from ahstore.versions.gc_plan import expired_below
@@ -32,10 +32,14 @@ def undelete(repo: Repository, asset: AssetId, name: str, kind: RefKind, *, by: 
         # The session holds its lease: a gc that has no plan yet waits for the outcome. One that has
         # is asked before the cell is read, for it may empty the cell at any moment.
         below = expired_below(repo.cells, repo.packs, cell)
-        commit = _last_commit(repo, asset, name, kind, below)
-        if commit is None:
+        last = _last(repo, asset, name)
+        if last is None and current.state is not CellState.DEAD:
+            raise NotFoundError(f"there never was a {kind} {name!r}", name=name)
+        if last is None or last.number < below:
             raise NotFoundError(f"deleted {kind} {name!r} is gone: gc has taken it away", name=name)
-        return ref_value(kind, commit, by)
+        if last.kind != kind:
+            raise NotFoundError(f"{name!r} was a {last.kind} when it was deleted", name=name)
+        return ref_value(kind, last.commit, by)
 
     made = read_ref(asset, name, repo.update(cell, change))
     if made is None:
@@ -43,16 +47,7 @@ def undelete(repo: Repository, asset: AssetId, name: str, kind: RefKind, *, by: 
     return made
 
 
-def _last_commit(
-    repo: Repository, asset: AssetId, name: str, kind: RefKind, below: int
-) -> CommitId | None:
-    """Return where the name was last, None if that has expired: emptied, or a number ``below``."""
-    for version in repo.cells.history(ref_cell(asset, name)):
-        if version.state is CellState.EMPTIED:
-            return None
-        ref = read_ref(asset, name, version)
-        if ref is not None:
-            if ref.kind != kind:
-                raise NotFoundError(f"{name!r} was a {ref.kind} when it was deleted", name=name)
-            return ref.commit if version.number >= below else None
-    raise NotFoundError(f"there never was a {kind} {name!r}", name=name)
+def _last(repo: Repository, asset: AssetId, name: str) -> Ref | None:
+    """Return what the name was last, None if it never was anything or gc has emptied that."""
+    versions = repo.cells.history(ref_cell(asset, name))
+    return next((ref for each in versions if (ref := read_ref(asset, name, each))), None)

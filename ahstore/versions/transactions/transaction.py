@@ -73,7 +73,8 @@ class Transaction:
             self._session = stack.enter_context(repo.session([ref_cell(asset, branch)]))
             head = Refs(repo).get(asset, branch, "branch")
             check_expected(head, expect)
-            stack.callback(KeepAlive(self._session).stop)
+            self._alive = KeepAlive(self._session)
+            stack.callback(self._alive.stop)
             self._view = View(repo.files(head.commit))
             self._cutter = Cutter(repo.cutting)
             self._chunks = OwnChunks(repo, self._session)
@@ -126,6 +127,7 @@ class Transaction:
             self._chunks, cutting=repo.cutting, states=repo.states, tree=None, monitor=SILENT
         )
         contents = ingest.take(walked)
+        self._alive.go_on()  # for many files a second process may have been forked
         for row in contents.rows(None):
             self._view.put(row)
         contents.remember(repo.states, None)
