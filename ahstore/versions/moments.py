@@ -21,14 +21,14 @@ _UNITS = {
 }
 _MONTHS = {"month": 1, "year": 12}
 _NUMBERS = {"a": 1, "an": 1, "one": 1, "last": 1}
-_STEP = re.compile(r"(\d{1,9}|a|an|one|last)[ ._-]+([a-z]+?)s?(?:[ ._-]+|\Z)")
+_STEP = re.compile(r"(\d{1,9}|a|an|one|last)[ ._-]+([a-z]+?)s?(?:[ ._-]+|\Z)", re.ASCII)
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:[T ._](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
     r"\s*(Z|UTC|GMT|[+-]\d\d:?(?:\d\d)?)?)?\Z",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
-_SECONDS = re.compile(r"@?(\d{9,11})(\.\d{1,9})?\Z")
+_SECONDS = re.compile(r"@?(\d{9,11})(\.\d{1,9})?\Z", re.ASCII)
 
 
 def parse_moment(text: str, *, now: datetime | None = None) -> float:
