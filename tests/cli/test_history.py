@@ -24,9 +24,6 @@ def messages(ah: Ah, *args: str) -> list[str]:
 
 
 def test_log_draws_and_filters(crossed: Ah) -> None:
-    assert [
-        line[:4] + line[12:] for line in crossed("log", "img/digits", "--graph", "--oneline").lines
-    ][:1]
     drawn = [
         re.sub(r"[0-9a-f]{8} ", "", line)
         for line in crossed("log", "img/digits", "--graph", "--oneline").lines
@@ -47,7 +44,7 @@ def test_log_draws_and_filters(crossed: Ah) -> None:
     full = crossed("log", "img/digits:dev", "-n", "1").lines
     assert 'Metadata:  {"lr": 0.1}' in full
     graph = crossed("log", "img/digits", "--graph").lines
-    assert graph[1].startswith("|\\  Merge:") or graph[1].startswith("|\\ Merge:")
+    assert graph[1].startswith("|\\ Merge:")
     assert all(line[0] in "*|" for line in graph[:-6])
 
 
@@ -78,7 +75,7 @@ def test_show_tells_what_changed(crossed: Ah) -> None:
 def test_blame(crossed: Ah) -> None:
     table = crossed("blame", "img/digits").lines
     assert table[0].split() == ["COMMIT_ID", "COMMITTER", "CREATED", "PATH", "MESSAGE"]
-    assert [line.split("  ")[-2:] for line in table[1:]] == [
+    assert [re.split("  +", line)[-2:] for line in table[1:]] == [
         ["a.txt", "Change a"], ["c.txt", "Add c"], ["sub/b.txt", "Add digits"],
     ]  # fmt: skip
     (one,) = json.loads(crossed("blame", "img/digits:main", "sub", "--json").out)
@@ -111,7 +108,7 @@ def test_restore(crossed: Ah) -> None:
     assert crossed("restore", "img/digits", "sub", "-s", "main~1").code == 0
     assert crossed("cat", "img/digits", "sub/b.txt").out == "three\n"
     assert messages(crossed)[0].startswith("Restore sub from ")
-    none = crossed("restore", "img/digits", "sub", "-s", "main~1", "--json")
+    none = crossed("restore", "img/digits", "sub", "-s", "main~2", "--json")
     assert (none.code, none.out) == (0, "null\n")
     assert crossed("restore", "img/digits", "nothing", "-s", "main").code == 1
 
