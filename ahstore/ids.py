@@ -42,9 +42,9 @@ def new_entity_id() -> EntityId:
     return EntityId(str(uuid.uuid4()))
 
 
-def new_pack_id() -> PackId:
-    """Return 128 random bits as 32 hex digits."""
-    return PackId(secrets.token_hex(16))
+def new_pack_id(folder: str = "") -> PackId:
+    """Return 128 random bits as 32 hex digits, of which the first are ``folder`` if it is given."""
+    return PackId(folder + secrets.token_hex(16)[len(folder) :])
 
 
 def parse_address(text: str) -> Address:

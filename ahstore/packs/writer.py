@@ -60,11 +60,11 @@ class PackWriter:
     """Collects blobs in one new pack. For one thread; after ``finish`` or ``abort`` it is done.
 
     Chunks are compressed where that pays: large ones, like all writing, in a thread beside the
-    caller's.
+    caller's. ``pack`` is a new id for it; a random one if it is left out.
     """
 
-    def __init__(self, storage: Storage, family: Family) -> None:
-        self.id = new_pack_id()
+    def __init__(self, storage: Storage, family: Family, pack: PackId | None = None) -> None:
+        self.id = pack or new_pack_id()
         self.family = family
         self._storage = storage
         self._file: FileWriter | None = None

@@ -74,6 +74,7 @@ class LocalStorage(Storage):
         self._folders = Folders(self._root)
         self._clock = FileClock(self._root)
         self._draft_maker: DraftMaker | None = None
+        self._has_locks = False
 
     def create(self, key: str, data: bytes, *, durable: bool = True) -> None:
         """See ``Storage.create``."""
@@ -251,8 +252,10 @@ class LocalStorage(Storage):
     def lock(self, name: str) -> Iterator[None]:
         """See ``Storage.lock``."""
         folder = os.path.join(self._root, _LOCKS)
-        with contextlib.suppress(OSError):
-            make_private(folder)
+        if not self._has_locks:
+            with contextlib.suppress(OSError):
+                make_private(folder)
+                self._has_locks = True
         with hold(folder, name):
             yield
 

@@ -333,6 +333,7 @@ class Collector:
         self._monitor.start("Deleting", files=len(plan.packs))
         for pack in plan.packs:
             self._repo.index.forget(pack)
+        self._repo.recent_blobs.clear()
         if plan.packs:
             Consolidation(self._repo.storage, self._cells, self._repo.packs).without(plan.packs)
         for folder, mark in marks.items():

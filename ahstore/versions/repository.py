@@ -32,6 +32,8 @@ from ahstore.storage.contract import AlreadyThereError, MissingError, Storage
 from ahstore.storage.open import open_storage
 from ahstore.versions.lease_keeper import LeaseKeeper
 from ahstore.versions.locators import PLACES, decode_places
+from ahstore.versions.pack_ids import PackIds
+from ahstore.versions.recent_blobs import RecentBlobs
 from ahstore.versions.session import WriteSession
 
 STORE_KEY = "store.json"
@@ -74,6 +76,8 @@ class Repository:
         self._index: Index | None = None
         self._states: FileStates | None = None
         self.leases = LeaseKeeper(self.cells)
+        self.pack_ids = PackIds()
+        self.recent_blobs = RecentBlobs()
         self._opening = threading.Lock()
 
     @staticmethod
@@ -176,11 +180,11 @@ class Repository:
 
     def read_page(self, page: PageId) -> bytes:
         """Return a tree page's bytes, verified."""
-        return self._read(Kind.PAGE, page)
+        return self._read_recent(Kind.PAGE, page)
 
     def read_record(self, record: RecordId) -> bytes:
         """Return a record's bytes, verified."""
-        return self._read(Kind.RECORD, record)
+        return self._read_recent(Kind.RECORD, record)
 
     def read_chunk(self, chunk: ChunkId) -> bytes:
         """Return a chunk's bytes, verified."""
@@ -192,7 +196,7 @@ class Repository:
         Raises:
             NotFoundError: the store has no such commit.
         """
-        return decode(self._read(Kind.COMMIT, commit))
+        return decode(self._read_recent(Kind.COMMIT, commit))
 
     def read_chunks(self, chunks: Sequence[ChunkId]) -> Iterator[tuple[Address, bytes]]:
         """Yield each distinct chunk once with its bytes, neighbours read together, in any order."""
@@ -260,6 +264,13 @@ class Repository:
     def files_at(self, root: PageId) -> Tree:
         """Return a tree of files by its root, whose rows are checked as they are read."""
         return Tree(self, root, cache=self._pages, check=check_rows)
+
+    def _read_recent(self, kind: Kind, address: Address) -> bytes:
+        data = self.recent_blobs.find(kind, address)
+        if data is None:
+            data = self._read(kind, address)
+            self.recent_blobs.put(kind, address, data)
+        return data
 
     def _find(self, kind: Kind, address: Address) -> Place:
         return self._find_hint(kind, address) or self.index.get(kind, address)

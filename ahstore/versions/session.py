@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,6 +41,7 @@ SMALL_BYTES = 512 * 1024
 MAX_ATTEMPTS = 200
 MAX_BACKOFF_SECONDS = 0.5
 LOCATED_PAGES = 16
+RECENT_BLOBS = 64
 LOOK_AROUND_BYTES = 2**20
 
 Result = TypeVar("Result")
@@ -65,6 +67,7 @@ class WriteSession:
         self._finishing = Finishing()
         self._finished: list[FinishedPack] = []
         self._new_bytes = 0
+        self._put_last: deque[tuple[Kind, Address, bytes]] = deque(maxlen=RECENT_BLOBS)
 
     def close(self) -> None:
         """Give up what was not published and release the lease."""
@@ -161,12 +164,15 @@ class WriteSession:
         address = sha256(data)
         if not self.has(kind, address):
             self._add("meta", kind, address, data)
+        self._put_last.append((kind, address, data))
         return address
 
     def _add(self, family: Family, kind: Kind, address: Address, data: bytes | memoryview) -> None:
         writer = self._writers.get(family)
         if writer is None:
-            writer = self._writers[family] = PackWriter(self._repo.storage, family)
+            writer = self._writers[family] = PackWriter(
+                self._repo.storage, family, self._repo.pack_ids.draw()
+            )
         writer.add(kind, address, data)
         self._own[kind, address] = None
         if writer.size >= PACK_TARGET_BYTES:
@@ -211,6 +217,9 @@ class WriteSession:
         last = writer.finish() if writer else None
         if last is not None:
             self._learn(last)
+        # Now they are in the store, and what is done next is likely to begin with them.
+        while self._put_last:
+            self._repo.recent_blobs.put(*self._put_last.popleft())
 
     def settle(self) -> None:
         """Make everything put so far durable, and let this process find it."""

@@ -89,10 +89,9 @@ def commit_files(
     signature = Signature(message, committer, metadata or {})
     deletions = parse_deletes(delete)
     files = walk(parse_adds(add))
-    Refs(repo).get(asset, branch)  # an early answer, before hours of hashing
     changes: list[Change] = []
     with _Remembering(repo) as after, repo.session([ref_cell(asset, branch)]) as session:
-        head = Refs(repo).get(asset, branch).commit
+        head = Refs(repo).get(asset, branch).commit  # before hours of hashing
         sink = StoringSink(repo, session)
         tree = repo.files(head)
         after.contents = _ingested(repo, files, sink, tree, rehash=rehash, monitor=monitor)
