@@ -15,7 +15,7 @@ from ahstore.hub.adopting import AssetAdoption, adopt_folder, find_home
 from ahstore.hub.assets import evaluations_cell
 from ahstore.hub.hub import Hub
 from ahstore.hub.paths import HubPath
-from ahstore.hub.records import FolderRecord
+from ahstore.hub.records import AssetRecord, FolderRecord
 from ahstore.ids import AssetId, CommitId, FolderId, new_entity_id
 from ahstore.transfer.contents import Moved, Traffic, move
 from ahstore.transfer.evaluations import Evaluations, Measured
@@ -93,7 +93,11 @@ class _Receiver:
         self._moving = [ref for ref, result in self._planned if result.action in MOVING]
 
     def run(self) -> AssetResult:
-        adoption = self._adoption(adopt_folder(self._hub, self._wanted_home()))
+        adoption = None
+        if self._known is None:
+            adoption = self._adoption(adopt_folder(self._hub, self._wanted_home()))
+        else:
+            self._check_path(self._known)
         if adoption is None and not self._moving and not any(map(self._is_here, self._measured)):
             return self._result([result for _, result in self._planned], _NOTHING, 0)
         cells = [ref_cell(self._asset, ref.name) for ref in self._moving]
@@ -109,8 +113,9 @@ class _Receiver:
         return self._result(refs, moved, added)
 
     def preview(self) -> AssetResult:
-        home = find_home(self._hub, self._wanted_home())
-        if home is not None:
+        if self._known is not None:
+            self._check_path(self._known)
+        elif (home := find_home(self._hub, self._wanted_home())) is not None:
             self._adoption(home)
         sink = CheckSink(self._repo)
         sink.beats.extend(self._terms.beats)
@@ -128,8 +133,6 @@ class _Receiver:
     def _wanted_home(self) -> FolderRecord:
         """Return the folder as it is to be called here."""
         folder, path = self._offer.folder, self._terms.as_path
-        if self._known is not None:
-            return self._hub.get_folder_by_id(self._known.folder)
         if path is None:
             return folder
         if path.type != folder.type:
@@ -143,24 +146,20 @@ class _Receiver:
             folder, id=fresh, owner=owner, name=path.folder, labels=(), description=""
         )
 
-    def _adoption(self, home: FolderRecord) -> AssetAdoption | None:
-        """Return how the asset becomes one of this store, None if it is one."""
-        path = self._terms.as_path
-        record = self._offer.record
-        if self._known is not None:
-            if path is not None and (path.folder, path.asset) != (
-                self._known.folder_name,
-                self._known.name,
-            ):
-                raise AlreadyExistsError(
-                    f"{record.type} {record.name!r} is here already, as {self._known.path}",
-                    id=self._asset,
-                )
-            return None
+    def _adoption(self, home: FolderRecord) -> AssetAdoption:
+        path, record = self._terms.as_path, self._offer.record
         name = path.asset if path is not None and path.asset else record.name
         adoption = AssetAdoption(self._hub, home, record, name)
         adoption.check()
         return adoption
+
+    def _check_path(self, known: AssetRecord) -> None:
+        path = self._terms.as_path
+        if path is not None and (path.folder, path.asset) != (known.folder_name, known.name):
+            raise AlreadyExistsError(
+                f"{known.type} {self._offer.record.name!r} is here already, as {known.path}",
+                id=self._asset,
+            )
 
     def _plan(self) -> list[tuple[RefOffer, RefResult]]:
         here = {ref.name: ref for ref in self._here}

@@ -28,10 +28,10 @@ def over(repo: Repository, storage: Storage) -> Repository:
     return Repository(storage, settings, None)
 
 
-def test_one_new_commit_in_a_tree_of_20000_files(make_side: MakeSide) -> None:
+def test_one_new_commit_in_a_tree_of_8000_files(make_side: MakeSide) -> None:
     source, target = make_side("memory"), make_side("memory")
     data = source.asset("digits", "img", "dataset")
-    files = {f"{i % 200:03}/{i:05}.txt": b"%d" % i for i in range(20_000)}
+    files = {f"{i % 200:03}/{i:05}.txt": b"%d" % i for i in range(8_000)}
     source.commit(data, files)
     sync(source.hub, target.hub)
     source.commit(data, {"100/00100.txt": b"changed", "100/more.txt": b"new"})
