@@ -123,6 +123,9 @@ class S3Address:
             # What was sent twice in silence can't be told from what was sent once: see retry.py.
             "retries": {"total_max_attempts": 1, "mode": "standard"},
         }
+        if self.options.get("endpoint_url", "").startswith("http://"):
+            # The signature has the content's SHA-256 then; one sum is enough.
+            config.setdefault("request_checksum_calculation", "when_required")
         if "addressing_style" in self.options:
             style = {"addressing_style": self.options["addressing_style"]}
             config["s3"] = {**config.get("s3", {}), **style}

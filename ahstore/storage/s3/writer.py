@@ -21,8 +21,8 @@ from ahstore.storage.s3.failures import Outcome
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-PART_BYTES = 16 * 2**20
-"""All parts but the last have this size, as some servers demand; 10,000 make 156 GiB."""
+PART_BYTES = 12 * 2**20
+"""All parts but the last have this size, as some servers demand; 10,000 make 117 GiB."""
 
 MAX_PARTS = 10_000
 
