@@ -28,7 +28,7 @@ from ahstore.objects.page import KEY
 from ahstore.objects.tree import Row
 from ahstore.versions.refs import Ref, Refs
 from ahstore.versions.repository import Repository
-from ahstore.versions.resolve import Resolved, resolve
+from ahstore.versions.resolve import Resolved, check_kept, resolve
 from ahstore.versions.session import WriteSession
 
 EVALUATIONS_FOLDER = "cells/evaluations/"
@@ -75,8 +75,7 @@ class Evaluations:
             InvalidInputError: it is no model, no dataset, or the results can't be recorded.
         """
         subject = self._asset(model, "model")
-        sides = _Sides(self._repo)
-        born = [self._born(subject, item, sides) for item in new]
+        born: list[EvaluationEntry] = []
 
         def propose(view: View, session: WriteSession) -> Changes:
             if view.closed:
@@ -85,8 +84,13 @@ class Evaluations:
                 guard([entry.id for entry in born])
             return [(entry.key, make_row(session, entry.key, entry.to_value())) for entry in born]
 
-        if born:
-            self._change(subject.id, propose)
+        if new:
+            catalogue = self._catalogue(subject.id)
+            with self._repo.session([catalogue.cell]) as session:
+                # What is referred to is looked up under the lease: gc then waits, or keeps it.
+                sides = _Sides(self._repo, session)
+                born += [self._born(subject, item, sides) for item in new]
+                catalogue.change(session, propose)
         reader = EvaluationReader(subject, _path_at_birth)
         return [reader.read(entry.key, entry.to_value()) for entry in born]
 
@@ -139,6 +143,8 @@ class Evaluations:
 
     def _born(self, model: AssetRecord, new: NewEvaluation, sides: _Sides) -> EvaluationEntry:
         dataset = self._asset(new.dataset, "dataset")
+        # A run's record needs the commits too, and it is there: the guard has just written it.
+        sides.kept_by_run = new.run is not None
         side = sides.get(model, new.model_ref, new.model_commit)
         return EvaluationEntry(
             id=_new_id(model.id, side.commit),
@@ -194,8 +200,10 @@ class Evaluations:
 class _Sides:
     """Resolves references, each once, for evaluations that are recorded together."""
 
-    def __init__(self, repo: Repository) -> None:
+    def __init__(self, repo: Repository, session: WriteSession) -> None:
         self._repo = repo
+        self._session = session
+        self.kept_by_run = False
         self._sides: dict[tuple[AssetId, str, CommitId | None], Side] = {}
         self._tags: dict[AssetId, list[Ref]] = {}
 
@@ -211,6 +219,8 @@ class _Sides:
         found = self._find(asset, ref, commit)
         at = found.commit if commit is None else commit
         branch = found.name if found.kind == "branch" else ""
+        if not self.kept_by_run:
+            check_kept(self._repo, asset.id, ref, at, self._session)
         return Side(at, ref, branch, self._tags_at(asset, at))
 
     def _find(self, asset: AssetRecord, ref: str, commit: CommitId | None) -> Resolved:

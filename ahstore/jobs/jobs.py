@@ -19,7 +19,7 @@ from ahstore.jobs.lineage import Lineage, LineageReader
 from ahstore.jobs.logs import METRICS, LogReader, delete_log
 from ahstore.jobs.metrics import Point, parse_points
 from ahstore.jobs.observer import Observer
-from ahstore.jobs.records import RunRecord, RunRecords
+from ahstore.jobs.records import RunRecord, RunRecords, run_cell
 from ahstore.jobs.spawn import Orders, spawn_supervisor
 from ahstore.jobs.submission import (
     GitArguments,
@@ -252,7 +252,7 @@ class Jobs:
         workspace.create()
         try:
             with spawn_supervisor(run, workspace) as supervisor:
-                record = self._records.create(
+                record = self._record(
                     RunRecord(
                         id=run,
                         name=self._records.reserve_name(spec.model, run),
@@ -280,6 +280,11 @@ class Jobs:
             workspace.remove()
             raise
         return record
+
+    def _record(self, record: RunRecord) -> RunRecord:
+        cell = run_cell(record.spec.model, record.id)
+        with self._hub.repo.session([cell]) as session:
+            return self._records.create(record, session)
 
 
 def _hurry(supervisor: ProcessIdentity) -> None:

@@ -19,6 +19,8 @@ from ahstore.jobs.spec import RunSpec
 from ahstore.storage.cells import Cell, CellConflictError, CellState, CellVersion
 from ahstore.storage.process import ProcessIdentity
 from ahstore.versions.repository import Repository
+from ahstore.versions.resolve import check_kept
+from ahstore.versions.session import WriteSession
 
 RunState = Literal["Pending", "Running", "Committing", "Succeeded", "Failed", "Stopped"]
 STATES: tuple[RunState, ...] = (
@@ -187,6 +189,7 @@ class RunRecords:
     """The records of all runs of a store."""
 
     def __init__(self, repo: Repository) -> None:
+        self._repo = repo
         self._cells = repo.cells
 
     def reserve_name(self, model: AssetId, run: RunId) -> str:
@@ -202,9 +205,18 @@ class RunRecords:
             return name
         raise ConflictError("no free name was found for the run; try again")
 
-    def create(self, record: RunRecord) -> RunRecord:
-        """Write the first version of a run's record."""
-        version = self._cells.swap(run_cell(record.spec.model, record.id), -1, record.to_value())
+    def create(self, record: RunRecord, session: WriteSession) -> RunRecord:
+        """Write the first version of a run's record, in a session that names its cell.
+
+        Raises:
+            NotFoundError: a version that the run is to be given is not there any more.
+        """
+        spec = record.spec
+        # From now on the record keeps them: until it is there, the session's lease does.
+        for given in (spec.dataset, spec.checkpoint):
+            if given is not None:
+                check_kept(self._repo, given.asset, given.ref, given.commit, session)
+        version = session.swap(run_cell(spec.model, record.id), -1, record.to_value())
         return replace(record, number=version.number, written=version.time)
 
     def find(self, model: AssetId, run: RunId) -> RunRecord | None:

@@ -9,6 +9,7 @@ ago, ``@{2026-01-01}``, ``@{yesterday}``, ``@{3.days.ago}`` the branch as it was
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,7 @@ from ahstore.versions.history.heads import head_at, nth_head
 from ahstore.versions.moments import parse_moment
 from ahstore.versions.refs import RefKind, Refs
 from ahstore.versions.repository import Repository
+from ahstore.versions.session import WriteSession
 
 _SUFFIX = re.compile(r"~(\d*)|\^(\d*)|@\{([^{}]*)\}")
 _BASE_END = re.compile(r"[~^]|@\{")
@@ -53,6 +55,22 @@ def resolve(repo: Repository, asset: AssetId, ref: str) -> Resolved:
         found = _step(repo, asset, ref, found, match)
         rest = rest[match.end() :]
     return found
+
+
+def check_kept(
+    repo: Repository, asset: AssetId, ref: str, commit: CommitId, session: WriteSession
+) -> None:
+    """Make sure that gc keeps a commit which ``ref`` named, now that ``session`` holds its lease.
+
+    For who is about to refer to it from elsewhere than a branch: a run, an evaluation.
+
+    Raises:
+        NotFoundError: something the commit needs is not in the store.
+    """
+    via = None
+    with suppress(NotFoundError, InvalidInputError):
+        via = resolve(repo, asset, ref).via
+    Refs(repo).check_kept(asset, commit, [via, "main"], session)
 
 
 def _resolve_base(repo: Repository, asset: AssetId, base: str) -> Resolved:

@@ -16,7 +16,11 @@ from pathlib import Path
 from unittest import mock
 
 from ahstore.errors import AhError
-from ahstore.ids import Address, AssetId, ChunkId, CommitId, new_entity_id
+from ahstore.hub.assets import Assets
+from ahstore.hub.evaluations import Evaluations, NewEvaluation
+from ahstore.hub.folders import Folders
+from ahstore.hub.records import AssetRecord
+from ahstore.ids import Address, AssetId, ChunkId, CommitId, FolderId, new_entity_id
 from ahstore.objects.file import REFS
 from ahstore.storage.memory import MemoryStorage
 from ahstore.upkeep.fsck import check
@@ -257,5 +261,19 @@ def busy(scene: Scene) -> Callable[[], object]:
     def work() -> None:
         first()
         second()
+
+    return work
+
+
+def evaluator(scene: Scene) -> Callable[[], object]:
+    """Who records results of the deleted branch's commit, named by its id, on that of ``keep``."""
+
+    def work() -> None:
+        repo, asset = scene.repo(), scene.start.asset
+        folder = FolderId(asset)
+        model = AssetRecord(asset, folder, "ann", "model", "f", "a", (), "", 0.0)
+        dataset = AssetRecord(asset, folder, "ann", "dataset", "f", "a", (), "", 0.0)
+        new = NewEvaluation(scene.start.side.hex(), dataset, "keep", {"metric": {"acc": 1}})
+        Evaluations(repo, Assets(repo, Folders(repo, "ann"), "ann"), "ann").create(model, [new])
 
     return work

@@ -36,6 +36,7 @@ from tests.upkeep.scenes import (
     collector,
     commit,
     deleter,
+    evaluator,
     forker,
     from_id,
     merger,
@@ -280,6 +281,21 @@ def _live(repo, asset, name):  # type: ignore[no-untyped-def]
 )
 def a_merged_commit_is_not_checked() -> object:
     return mock.patch.object(Refs, "check_kept")
+
+
+@hole(
+    evaluator,
+    collector,
+    turns=(
+        Turn(1, PLAN),
+        Turn(1, "list cells/"),
+        Turn(0, "create cells/evaluations", maybe=True),
+        Turn(1),
+        Turn(0),
+    ),
+)
+def evaluated_commits_are_not_checked() -> object:
+    return mock.patch("ahstore.hub.evaluations.check_kept")
 
 
 # gc's part.

@@ -12,6 +12,7 @@ from tests.upkeep.scenes import (
     collector,
     commit,
     deleter,
+    evaluator,
     forker,
     from_id,
     merger,
@@ -37,6 +38,8 @@ SCENES: dict[str, tuple[Callable, ...]] = {
     "merge-gc": (merger, collector),
     "commit-merge-gc": (A, merger, collector),
     "busy-gc": (busy, collector),
+    "evaluate-gc": (evaluator, collector),
+    "evaluate-delete-gc": (evaluator, deleter, collector),
 }
 
 
