@@ -100,6 +100,16 @@ class Consolidation:
             if self._swap(partial(self._rewrite, going=going)):
                 return True
 
+    def repair(self, packs: Iterable[Pack]) -> None:
+        """Publish the index without the segments that are damaged, and cover these packs.
+
+        Raises:
+            StorageError: the storage failed; the index is as it was.
+        """
+        while not self._swap(lambda segments: [s.info for s in segments if _is_whole(s)]):
+            pass
+        self.cover(packs)
+
     # What is to be covered.
 
     def _take(

@@ -128,7 +128,7 @@ class Checker(Marker):
         self,
         kind: Kind,
         ids: Sequence[Address],
-        owners: Mapping[AnyAddress, str],  # noqa: ARG002
+        owners: Mapping[AnyAddress, str],
     ) -> Iterator[tuple[Address, bytes]]:
         """Yield what can be read and makes sense; take down the rest."""
         left = dict.fromkeys(i for i in ids if (kind, i) not in self._bad)
@@ -137,18 +137,22 @@ class Checker(Marker):
                 del left[address]
                 yield address, data
         except (NotFoundError, CorruptError):
+            names: dict[Address, str] = dict(owners.items())
             for address in left:
-                yield from self._read_one(kind, address)
+                owner = names.get(address, "")
+                yield from self._read_one(kind, address, owner)
 
-    def _read_one(self, kind: Kind, address: Address) -> Iterator[tuple[Address, bytes]]:
+    def _read_one(
+        self, kind: Kind, address: Address, owner: str
+    ) -> Iterator[tuple[Address, bytes]]:
         try:
             found = list(read_blobs(self._repo, kind, [address]))
         except (NotFoundError, CorruptError) as error:
-            self._take_down(kind, address, error)
+            self._take_down(kind, address, error, owner)
         else:
             yield from found
 
-    def _take_down(self, kind: Kind, address: Address, error: AhError) -> None:
+    def _take_down(self, kind: Kind, address: Address, error: AhError, owner: str = "") -> None:
         if (kind, address) in self._bad:
             return
         self._bad.add((kind, address))
@@ -157,7 +161,7 @@ class Checker(Marker):
         self._report.damages.append(
             Damage(
                 "missing" if missing else "blob",
-                str(error),
+                f"{error} ({owner} needs it)" if owner else str(error),
                 kind=kind,
                 address=address,
                 pack=place[0],  # type: ignore[arg-type]

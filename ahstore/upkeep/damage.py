@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ahstore.ids import Address, PackId
 from ahstore.packs.place import Family, Kind
 
-What = Literal["cell", "lease", "pack", "blob", "missing", "tree", "file", "settings"]
+What = Literal["cell", "lease", "index", "pack", "blob", "missing", "tree", "file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,10 @@ class Damage:
     """One thing that is not as it should be.
 
     Attributes:
-        what: ``cell`` (a version can't be read), ``lease``, ``pack`` (header, index or trailer),
-            ``blob`` (its bytes in a pack), ``missing`` (needed, and in no pack that can be read),
-            ``tree`` (pages that contradict each other), ``file`` (its MD5), ``settings``.
+        what: ``cell`` (a version can't be read or is lost), ``lease``, ``index`` (a segment),
+            ``pack`` (header, index or trailer), ``blob`` (its bytes in a pack), ``missing``
+            (needed, and in no pack that can be read), ``tree`` (pages that contradict each
+            other), ``file`` (its MD5).
         message: what is wrong, for people.
         key: of the damaged file in the store, if it is one.
         kind: of the blob, if it is about one.

@@ -12,6 +12,8 @@ import os
 
 from ahstore.errors import CorruptError, NotFoundError
 from ahstore.upkeep.census import count_needed, take_census
+from ahstore.upkeep.check_hub import check_hub
+from ahstore.upkeep.check_index import check_index
 from ahstore.upkeep.check_objects import FILE_BYTES, Checker, check_cells, unpack_file
 from ahstore.upkeep.check_packs import Share, check_packs
 from ahstore.upkeep.damage import Damage, FsckReport
@@ -48,6 +50,8 @@ def check(
         checker.compare()
         census = take_census(repo, scratch=scratch)
         count_needed(census, needed)
+    check_hub(repo, report)
+    check_index(repo, report, monitor)
     checker.report_missing(census.missing)
     checker.check_lengths(census)
     census.close()

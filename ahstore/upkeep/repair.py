@@ -12,8 +12,9 @@ from contextlib import suppress
 
 from ahstore.errors import CorruptError, NotFoundError, UnsupportedError
 from ahstore.ids import PackId
+from ahstore.index.consolidation import Consolidation
 from ahstore.packs.place import Family, pack_key
-from ahstore.packs.reader import Wanted
+from ahstore.packs.reader import Wanted, list_packs
 from ahstore.storage.contract import AlreadyThereError, MissingError
 from ahstore.upkeep.blobs import read_blobs
 from ahstore.upkeep.check_packs import Share, bad_blobs
@@ -52,6 +53,9 @@ def mend(
     if not found.damages:
         return found
     _set_aside(repo, found.damaged_packs(), monitor)
+    if any(found.of("index")):
+        index = Consolidation(repo.storage, repo.cells, repo.packs)
+        index.repair(list_packs(repo.storage))
     left = check(repo, monitor=monitor)
     for _ in range(MAX_PASSES):
         if source is None or not _fetch(repo, source, left, monitor):

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from ahstore.chunks.cutter import CuttingParameters
 from ahstore.codec.canonical import Value
+from ahstore.codec.digests import sha256
 from ahstore.errors import AhError, CorruptError, NotFoundError, UnsupportedError
 from ahstore.ids import Address, ChunkId, CommitId, PackId, PageId, RecordId, new_entity_id
 from ahstore.index.cache_dir import cache_key
@@ -37,6 +38,8 @@ from ahstore.versions.recent_blobs import RecentBlobs
 from ahstore.versions.session import WriteSession
 
 STORE_KEY = "store.json"
+SETTINGS = frozenset(("format", "id", "hash", "chunking"))
+CHECK = "check"
 FORMAT = 1
 REMEMBERED_HINTS = 65_536
 CELLS_REMEMBERED = 64
@@ -355,7 +358,16 @@ def _read_settings(storage: Storage) -> dict[str, Any]:
             f"the store {storage.url} has format {found}; this version of ahstore knows format {FORMAT}",
             url=storage.url,
         )
+    check = settings.pop(CHECK, None)
+    if set(settings) != SETTINGS or check not in (None, _checksum(settings)):
+        raise CorruptError(f"{STORE_KEY} of {storage.url} is damaged", url=storage.url)
     return dict(settings)
+
+
+def _checksum(settings: dict[str, Any]) -> str:
+    """Return the SHA-256 of the settings, so that damage to them is noticed."""
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    return sha256(text.encode()).hex()
 
 
 def _make_settings(storage: Storage, cutting: CuttingParameters | None) -> dict[str, Any]:
@@ -370,5 +382,6 @@ def _make_settings(storage: Storage, cutting: CuttingParameters | None) -> dict[
         "chunking": (cutting or CuttingParameters()).to_value(),
     }
     with suppress(AlreadyThereError):
-        storage.create(STORE_KEY, json.dumps(settings, indent=2).encode() + b"\n")
+        checked = {**settings, CHECK: _checksum(settings)}
+        storage.create(STORE_KEY, json.dumps(checked, indent=2).encode() + b"\n")
     return _read_settings(storage)

@@ -108,6 +108,8 @@ def commit_files(
             return Proposal(root, (head,))
 
         made = publish(repo, session, asset, branch, propose, signature, expect=expect)
+        if made is None:
+            session.flush()  # bytes that are new although nothing changed heal what was damaged
         after.commit = made.id if made else after.commit
     return _result(made, changes)
 
