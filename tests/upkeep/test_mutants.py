@@ -17,7 +17,7 @@ import pytest
 from ahstore.errors import StorageError
 from ahstore.ids import Address
 from ahstore.packs.place import pack_key
-from ahstore.storage.cells import NEVER_MADE, Cell, Cells, CellState
+from ahstore.storage.cells import NEVER_MADE, Cell, Cells
 from ahstore.storage.contract import UnsettledError
 from ahstore.storage.lease_record import LeaseStatus
 from ahstore.storage.leases import Lease, remove_record, revoke
@@ -27,8 +27,9 @@ from ahstore.upkeep.holders import Holders
 from ahstore.upkeep.new_packs import NewPacks
 from ahstore.upkeep.roots import needs_of
 from ahstore.versions.gc_plan import Mark, expired_below
+from ahstore.versions.history import undelete as undelete_module
 from ahstore.versions.lease_keeper import Held, LeaseKeeper
-from ahstore.versions.refs import Refs, read_ref, ref_cell
+from ahstore.versions.refs import Refs, ref_cell
 from ahstore.versions.session import WriteSession
 from tests.upkeep.scenes import (
     LostError,
@@ -251,27 +252,25 @@ def undelete_does_not_ask_the_plan() -> object:
         Turn(1, PLAN),
         Turn(1, "hollow"),
         Turn(0, "newest_version cells/gc", maybe=True),
+        Turn(0, "newest_version cells/ref", maybe=True),
         Turn(0, "newest_version cells/gc", maybe=True),
         Turn(1),
         Turn(0),
     ),
 )
 def undelete_asks_the_plan_too_late() -> object:
-    def late(repo, asset, name, kind, _below):  # type: ignore[no-untyped-def]
-        version = next(_live(repo, asset, name))
+    def late(repo, asset, name):  # type: ignore[no-untyped-def]
+        last = undelete_module._last_before(repo, asset, name)
         below = expired_below(repo.cells, repo.packs, ref_cell(asset, name))
-        commit = read_ref(asset, name, version)
-        assert commit is not None
-        return commit.commit if version.number >= below else None
+        return last if last is None or last.number >= below else None
 
     return mock.patch.multiple(
-        "ahstore.versions.history.undelete", expired_below=lambda *_: 0, _last_commit=late
+        undelete_module,
+        create=True,
+        expired_below=lambda *_: 0,
+        _last=late,
+        _last_before=undelete_module._last,
     )
-
-
-def _live(repo, asset, name):  # type: ignore[no-untyped-def]
-    history = repo.cells.history(ref_cell(asset, name))
-    return (version for version in history if version.state is CellState.LIVE)
 
 
 @hole(
