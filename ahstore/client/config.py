@@ -1,6 +1,6 @@
 """Which store and which user: what was asked for, else the environment, else the login, else a default.
 
-The only module that knows the environment (``AH_STORE``, ``AH_USER``) and the user's folders. The
+The only module that knows the environment (``AH_STORE``, ``AH_USER``, ``AH_CACHE_SIZE``) and the user's folders. The
 login file holds a store's URL and perhaps a user name, never a secret.
 """
 
@@ -39,6 +39,8 @@ class Settings:
     user_from: str
     cache_dir: str
     runs_dir: str
+    cache_size: int | None = None
+    """Most bytes kept of a store far away; None: a default."""
 
 
 def load_settings(
@@ -66,7 +68,21 @@ def load_settings(
         user_from=name_from,
         cache_dir=user_cache_dir(APP),
         runs_dir=os.path.join(user_state_dir(APP), "runs"),
+        cache_size=_cache_size(env.get("AH_CACHE_SIZE")),
     )
+
+
+def _cache_size(text: str | None) -> int | None:
+    if not text:
+        return None
+    if text == "0":
+        return 0
+    from ahstore.hub.sizes import parse_size  # start-up: hardly anybody says so
+
+    try:
+        return parse_size(text)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"AH_CACHE_SIZE: {error}") from None
 
 
 def _choose_store(

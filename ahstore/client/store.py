@@ -67,6 +67,7 @@ class Store:
         runs_dir: str | os.PathLike[str] | None = None,
         create: bool = True,
         storage_options: Mapping[str, Any] | None = None,
+        cache_size: int | None = None,
         notify: Notify = silent,
     ) -> Store:
         """Open a store.
@@ -80,6 +81,8 @@ class Store:
             create: make the store when nothing is there yet.
             storage_options: arguments for s3fs (``key``, ``secret``, ``client_kwargs`` …), beside
                 what the URL and AWS's own configuration say. They are stored nowhere.
+            cache_size: most bytes kept here of a store in a bucket; 0: nothing is kept; None:
+                ``AH_CACHE_SIZE``, else 10 GiB or a tenth of the disk if that is less.
             notify: gets a line for each thing that is done; silent unless given.
 
         Raises:
@@ -94,6 +97,7 @@ class Store:
             create=create,
             cache_root=os.fspath(cache_dir or settings.cache_dir),
             storage_options=storage_options,
+            cache_size=settings.cache_size if cache_size is None else cache_size,
         )
         return cls(
             repo,

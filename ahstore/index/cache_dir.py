@@ -1,9 +1,24 @@
-"""The name of a store's folder in the user's cache: a copy never shares the original's."""
+"""A store's folder in the user's cache, which a copy never shares with it, and how much it may hold."""
 
 from __future__ import annotations
 
+import os
+
 from ahstore.codec.canonical import encode
 from ahstore.codec.digests import sha256
+
+MOST_BYTES = 10 * 2**30
+
+
+def default_cache_size(folder: str) -> int:
+    """Return how much is kept of a store far away if nobody says: 10 GiB, or a tenth of the disk."""
+    while folder and not os.path.isdir(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    try:
+        disk = os.statvfs(folder or ".")
+    except OSError:
+        return MOST_BYTES
+    return min(MOST_BYTES, disk.f_blocks * disk.f_frsize // 10)
 
 
 def cache_key(creation_id: str, url: str, device: int, inode: int) -> str:

@@ -19,9 +19,12 @@ from ahstore.codec.canonical import Value
 from ahstore.codec.digests import sha256
 from ahstore.errors import AhError, CorruptError, NotFoundError, UnsupportedError
 from ahstore.ids import Address, ChunkId, CommitId, PackId, PageId, RecordId, new_entity_id
-from ahstore.index.cache_dir import cache_key
+from ahstore.index.cache_dir import cache_key, default_cache_size
+from ahstore.index.cached_storage import CachedStorage
 from ahstore.index.filestates import FileStates
 from ahstore.index.index import Index
+from ahstore.index.meta_cache import MetaCache, blob_name
+from ahstore.index.range_cache import RangeCache
 from ahstore.index.recent_packs import RecentPack, RecentPacks
 from ahstore.objects.commit import Commit, decode
 from ahstore.objects.file import check_rows
@@ -45,6 +48,9 @@ REMEMBERED_HINTS = 65_536
 CELLS_REMEMBERED = 64
 """Of so many cells read last the locators are taken in when something is looked for."""
 
+MOST_META_BYTES = 2 * 2**30
+"""Of the cache of a store far away an eighth, but no more than this, is for small things in LMDB."""
+
 AnyAddress = TypeVar("AnyAddress", bound=Address)
 
 
@@ -61,19 +67,24 @@ class Repository:
         cache_root: str | None,
         *,
         storage_options: Mapping[str, Any] | None = None,
+        cache_size: int | None = None,
     ) -> None:
-        self.storage = storage
+        self._cache_root = cache_root
+        self.creation_id: str = settings["id"]
+        # What comes from elsewhere is checked against its address, not only for accidents.
+        self._trusted = not storage.capabilities.far
+        self._uncached = storage
+        self._meta: MetaCache | None = None
+        self.storage = self._cached(storage, cache_size)
         self.storage_options = storage_options
         """How the storage was opened, for processes that open it again; may hold credentials."""
         self._recent = RecentPacks()
         self._untold: deque[Value] = deque(maxlen=CELLS_REMEMBERED)
-        self.cells = Cells(storage, on_read=self._learn)
-        self.creation_id: str = settings["id"]
+        self.cells = Cells(self.storage, on_read=self._learn)
         self.cutting = CuttingParameters.from_value(settings["chunking"])
-        self.packs = PackReader(storage)
-        # What comes from elsewhere is checked against its address, not only for accidents.
-        self._trusted = not storage.capabilities.far
-        self._cache_root = cache_root
+        self.packs = PackReader(self.storage)
+        # Their blobs are kept by address, and their indexes in the index.
+        self._meta_packs = PackReader(storage)
         self._pages = PageCache()
         self._hints: dict[tuple[Kind, Address], Place] = {}
         self._index: Index | None = None
@@ -91,11 +102,14 @@ class Repository:
         cache_root: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
         cutting: CuttingParameters | None = None,
+        cache_size: int | None = None,
     ) -> Repository:
         """Open the store at ``url``; ``create`` makes it when nothing is there yet.
 
         ``storage_options`` are for stores in S3 and the like; they may hold credentials.
         ``cutting`` is how a store that is made cuts files; one that is there stays as it is.
+        ``cache_size`` bounds what is kept of a store far away, in bytes; None: 10 GiB, or a tenth of
+        the cache's disk if that is less; 0: nothing is kept.
 
         Raises:
             NotFoundError: there is no store, and ``create`` was not asked for.
@@ -106,7 +120,13 @@ class Repository:
         )
         try:
             settings = _read_settings(storage) if not create else _make_settings(storage, cutting)
-            return Repository(storage, settings, cache_root, storage_options=storage_options)
+            return Repository(
+                storage,
+                settings,
+                cache_root,
+                storage_options=storage_options,
+                cache_size=cache_size,
+            )
         except BaseException:
             storage.close()
             raise
@@ -139,7 +159,7 @@ class Repository:
             if self._index is None:
                 self._index = Index.open(
                     self._cache_folder(),
-                    self.packs,
+                    self._meta_packs,
                     self.storage,
                     cells=self.cells,
                     recent=self._recent,
@@ -153,6 +173,20 @@ class Repository:
             if self._states is None:
                 self._states = FileStates.open(self._cache_folder())
             return self._states
+
+    def _cached(self, storage: Storage, size: int | None) -> Storage:
+        """Return the storage with what was read of it kept here, if it is far away."""
+        if not storage.capabilities.far or self._cache_root is None or size == 0:
+            return storage
+        self.storage = storage
+        folder = self._cache_folder()
+        if folder is None:
+            return storage
+        limit = default_cache_size(self._cache_root) if size is None else size
+        small = min(limit // 8, MOST_META_BYTES)
+        self._meta = MetaCache.open(folder, limit_bytes=small)
+        ranges = RangeCache(os.path.join(folder, "ranges"), limit_bytes=limit - small)
+        return CachedStorage(storage, self._meta, ranges)
 
     def _cache_folder(self) -> str | None:
         if self._cache_root is None:
@@ -213,17 +247,27 @@ class Repository:
         self, kind: Kind, addresses: Sequence[AnyAddress]
     ) -> Iterator[tuple[Address, bytes]]:
         read: set[Address] = set()
-        while True:
-            rest = [address for address in addresses if address not in read]
+        if self._meta is not None:
+            kept = self._meta.find_many(blob_name(kind, address) for address in addresses)
+            for name, data in kept.items():
+                read.add(Address(name[1:]))
+                yield Address(name[1:]), data
+        while rest := [address for address in addresses if address not in read]:
             places = self._get_places(kind, rest)
+            packs = self.packs if kind is Kind.CHUNK else self._meta_packs
             try:
-                for address, data in self.packs.read_many(places.items(), trusted=self._trusted):
+                for address, data in packs.read_many(places.items(), trusted=self._trusted):
                     read.add(address)
+                    self._keep(places[address], address, data)  # type: ignore[index]
                     yield address, data
-                return
             except MissingError as error:
                 # A pack that some hint knew is gone: repacked. The store says where to.
                 self._forget_pack(error, places)
+
+    def _keep(self, place: Place, address: Address, data: bytes) -> None:
+        """Keep what was read from far away, unless ranges of data packs are kept anyway."""
+        if self._meta is not None and place.family == "meta":
+            self._meta.keep(blob_name(place.kind, address), data)
 
     def _get_places(self, kind: Kind, addresses: Sequence[AnyAddress]) -> dict[AnyAddress, Place]:
         hints = {a: hint for a in addresses if (hint := self._find_hint(kind, a)) is not None}
@@ -279,18 +323,28 @@ class Repository:
         return self._find_hint(kind, address) or self.index.get(kind, address)
 
     def _read(self, kind: Kind, address: Address) -> bytes:
+        if self._meta is not None:
+            kept = self._meta.find(blob_name(kind, address))
+            if kept is not None:
+                return kept
         hint = self._find_hint(kind, address)
         if hint is not None:
             try:
-                return self.packs.read(address, hint, trusted=self._trusted)
+                return self._read_at(address, hint)
             except (MissingError, CorruptError):
                 self._hints.pop((kind, address), None)
         while True:
             place = self.index.get(kind, address)
             try:
-                return self.packs.read(address, place, trusted=self._trusted)
+                return self._read_at(address, place)
             except MissingError as error:
                 self._forget_pack(error, {address: place})
+
+    def _read_at(self, address: Address, place: Place) -> bytes:
+        packs = self.packs if place.kind is Kind.CHUNK else self._meta_packs
+        data = packs.read(address, place, trusted=self._trusted)
+        self._keep(place, address, data)
+        return data
 
     def pack_exists(self, pack: PackId, family: str) -> bool:
         """Say whether a pack is in the store at this moment."""

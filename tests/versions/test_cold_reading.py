@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ahstore.codec.digests import sha256
-from ahstore.ids import AssetId, new_entity_id
+from ahstore.codec.digests import checksum64, sha256
+from ahstore.errors import CorruptError
+from ahstore.ids import Address, AssetId, ChunkId, new_entity_id
 from ahstore.index.crowd import CROWD
 from ahstore.index.segment_list import INDEX_CELL, decode_list
-from ahstore.packs.place import Kind
+from ahstore.objects.file import REFS
+from ahstore.packs.place import Kind, pack_key
 from ahstore.packs.writer import PackWriter
 from ahstore.storage.memory import MemoryStorage
 from ahstore.storage.recording import RecordingStorage
@@ -95,3 +98,65 @@ def test_its_log(store: tuple[MemoryStorage, Asset]) -> None:
     assert far.carried(under="index/") < 500_000
     # A commit is one read; the index, and the packs that the branch tells of, come on top once.
     assert far.count() <= 102 + 20 + CROWD
+
+
+def test_warm_reading_asks_for_the_head_alone(
+    store: tuple[MemoryStorage, Asset], tmp_path: Path
+) -> None:
+    # Another process on the same machine, which knows only what is in the user's cache.
+    storage, asset = store
+    for _ in range(2):
+        repo, far = cold(storage, tmp_path)
+        far.clear()
+        head = Refs(repo).get(asset.id, "main").commit
+        assert far.counts()["newest_version"] == 1
+        assert len(list(log(repo, head))) == 102
+        for path in ("d9/f99", "d0/f0", "d7/f997"):
+            with open_object(repo, head, path) as file:
+                file.read()
+        last = far.count()
+        repo.close()
+    assert last == 1, far.calls
+
+
+@pytest.mark.parametrize("cache_size", [0, 1 << 30])
+def test_the_cache_may_go_at_any_time(
+    store: tuple[MemoryStorage, Asset], tmp_path: Path, cache_size: int
+) -> None:
+    storage, asset = store
+    far = FarStorage(storage)
+    repo = Repository(
+        far, _make_settings(storage, None), str(tmp_path / "cache"), cache_size=cache_size
+    )
+    head = Refs(repo).get(asset.id, "main").commit
+    expected = [row[0] for row in repo.files(head).scan()]
+    for _ in range(2):
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+        assert [row[0] for row in repo.files(head).scan()] == expected
+        with open_object(repo, head, "d7/f997") as file:
+            assert file.read() == b"content 997"
+    repo.close()
+
+
+def test_what_a_far_store_hands_out_is_checked_against_its_address(
+    store: tuple[MemoryStorage, Asset], tmp_path: Path
+) -> None:
+    # A checksum that fits is no proof: who can write to the bucket can write that too.
+    storage, asset = store
+    twin = MemoryStorage()
+    twin._files.update(storage._files)
+    repo, _ = cold(twin)
+    head = Refs(repo).get(asset.id, "main").commit
+    row = repo.files(head).find("d7/f997")
+    assert row is not None
+    chunk = ChunkId(Address(row[REFS][:32]))
+    place = repo.place(Kind.CHUNK, chunk)
+    key = pack_key(place.family, place.pack)
+    data, mtime = twin._files[key]
+    forged = b"X" * place.stored
+    twin._files[key] = data.replace(data[place.offset :][: place.stored], forged), mtime
+    repo.index.forget(place.pack)
+    lying = place._replace(checksum=checksum64(forged))
+    repo._hints[Kind.CHUNK, chunk] = lying
+    with pytest.raises(CorruptError):
+        list(repo.read_chunks([chunk]))
