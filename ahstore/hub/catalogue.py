@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from ahstore.codec.canonical import Value
 from ahstore.errors import CorruptError, InvalidInputError
-from ahstore.hub.readahead import ReadAhead
 from ahstore.ids import PageId, check_address
 from ahstore.objects.edit import edit
 from ahstore.objects.tree import Row, Tree, build
 from ahstore.storage.cells import Cell, CellState, CellVersion
+from ahstore.versions.readahead import ReadAhead
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession, retried
 

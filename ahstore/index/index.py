@@ -197,17 +197,16 @@ class Index:
                 rest = [key for key in rest if key not in found]
         return found
 
-    def _load_hit_packs(self, places: Iterable[Place]) -> bool:
+    def _load_hit_packs(self, places: Sequence[Place]) -> bool:
         """Load the index of a pack that segments have often led to; True if there was one."""
-        hits = {place.pack: place.family for place in places}
-        for place in places:
-            self._hits[place.pack] += 1
-        wanted = [
-            (family, pack) for pack, family in hits.items() if self._hits[pack] >= LOADED_AFTER
-        ]
-        for _, pack in wanted:
-            del self._hits[pack]
-        return bool(wanted) and self._load_packs(wanted) > 0
+        with self._lock:
+            hits = {place.pack: place.family for place in places}
+            self._hits.update(place.pack for place in places)
+            often = [pack for pack in hits if self._hits[pack] >= LOADED_AFTER]
+            for pack in often:
+                self._hits[pack] -= LOADED_AFTER
+            known = self._known.packs() if often else {}
+            return self._load_packs([(hits[p], p) for p in often if p not in known]) > 0
 
     def _ask_recent(self, keys: Sequence[bytes]) -> dict[bytes, Place]:
         """Ask the packs that cells told of and that were not looked into yet, the newest first."""

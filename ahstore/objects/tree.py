@@ -46,6 +46,8 @@ class Tree:
         root: the root page.
         cache: decoded pages, to share among trees; a small one of its own when left out.
         check: checks the rows of each leaf read, such as ``file.check_rows``.
+        ahead: makes a source for one scan that reads ahead, of prefix and first key. It is for
+            sources that are far away; such a scan leaves the cache alone.
     """
 
     def __init__(
@@ -55,9 +57,12 @@ class Tree:
         *,
         cache: PageCache | None = None,
         check: CheckRows | None = None,
+        ahead: Callable[[str, str], PageSource] | None = None,
     ) -> None:
         self.source = source
         self.root = root
+        self._check = check
+        self._ahead = ahead
         self._reader = PageReader(source, cache, check=check)
 
     def cursor(self, level: int = 0) -> LevelCursor:
@@ -92,7 +97,10 @@ class Tree:
         end = after_prefix(prefix)
         skip_equal = after is not None and after >= prefix
         start = after if after is not None and skip_equal else prefix
-        cursor = self.cursor()
+        reader = self._reader
+        if self._ahead is not None:
+            reader = PageReader(self._ahead(prefix, start), check=self._check)
+        cursor = LevelCursor(reader, self.root, 0)
         cursor.seek(start)
         while True:
             page = cursor.page

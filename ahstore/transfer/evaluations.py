@@ -14,12 +14,12 @@ from ahstore.hub.assets import evaluations_cell
 from ahstore.hub.catalogue import Catalogue, Changes, View
 from ahstore.hub.evaluation_rows import EvaluationReader
 from ahstore.hub.payload import make_row, read_row
-from ahstore.hub.readahead import ReadAhead
 from ahstore.hub.records import AssetRecord
 from ahstore.ids import AssetId, CommitId, PageId
 from ahstore.objects.diff import diff
 from ahstore.objects.page import KEY
 from ahstore.objects.tree import Row, Tree
+from ahstore.versions.readahead import ReadAhead
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
 

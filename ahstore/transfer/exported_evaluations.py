@@ -8,7 +8,6 @@ from ahstore.codec.digests import sha256
 from ahstore.errors import CorruptError, InvalidInputError
 from ahstore.hub.evaluation_rows import EvaluationReader
 from ahstore.hub.payload import PAYLOAD, read_row, record_of
-from ahstore.hub.readahead import ReadAhead
 from ahstore.ids import CommitId, PageId, parse_address
 from ahstore.objects.page import KEY
 from ahstore.objects.tree import Row, Tree, build
@@ -17,6 +16,7 @@ from ahstore.transfer.evaluations import Measured
 from ahstore.transfer.history import complete_at
 from ahstore.transfer.offers import AssetOffer
 from ahstore.transfer.sinks import Sink
+from ahstore.versions.readahead import ReadAhead
 from ahstore.versions.repository import Repository
 
 

@@ -28,7 +28,7 @@ from ahstore.index.range_cache import RangeCache
 from ahstore.index.recent_packs import RecentPack, RecentPacks
 from ahstore.objects.commit import Commit, decode
 from ahstore.objects.file import check_rows
-from ahstore.objects.tree import PageCache, Tree
+from ahstore.objects.tree import PageCache, PageSource, Tree
 from ahstore.packs.place import Kind, Place, pack_key
 from ahstore.packs.reader import PackReader
 from ahstore.storage.cells import Cell, Cells, CellVersion
@@ -38,6 +38,7 @@ from ahstore.versions.lease_keeper import LeaseKeeper
 from ahstore.versions.locators import PLACES, decode_places
 from ahstore.versions.pack_ids import PackIds
 from ahstore.versions.recent_blobs import RecentBlobs
+from ahstore.versions.readahead import ReadAhead
 from ahstore.versions.session import WriteSession
 
 STORE_KEY = "store.json"
@@ -298,7 +299,7 @@ class Repository:
 
     def tree(self, root: PageId) -> Tree:
         """Return the tree with this root, read as it is used."""
-        return Tree(self, root, cache=self._pages)
+        return Tree(self, root, cache=self._pages, ahead=self._ahead())
 
     def files(self, commit: CommitId) -> Tree:
         """Return the tree of a commit's files, whose rows are checked as they are read.
@@ -310,7 +311,12 @@ class Repository:
 
     def files_at(self, root: PageId) -> Tree:
         """Return a tree of files by its root, whose rows are checked as they are read."""
-        return Tree(self, root, cache=self._pages, check=check_rows)
+        return Tree(self, root, cache=self._pages, check=check_rows, ahead=self._ahead())
+
+    def _ahead(self) -> Callable[[str, str], PageSource] | None:
+        if self._trusted:  # on this machine a page at a time is no slower, and all share the cache
+            return None
+        return lambda prefix, start: ReadAhead(self, prefix, start=start)
 
     def _read_recent(self, kind: Kind, address: Address) -> bytes:
         data = self.recent_blobs.find(kind, address)

@@ -31,9 +31,11 @@ from ahstore.versions.restoring.target_file import TargetFile
 from ahstore.versions.restoring.workers import Workers
 
 THREADS = 2
-AHEAD = 2 * THREADS
+FAR_THREADS = 12
+"""From a store that is far away: so many requests are under way, 100 to 200 MiB of memory."""
 SMALL_BYTES = 32 * 1024
 PIECE_BYTES = 2 * 2**20
+FAR_PIECE_BYTES = 4 * 2**20
 
 
 def restore(repo: Repository, target: TargetFolder, rows: Iterable[Row], monitor: Monitor) -> None:
@@ -44,7 +46,8 @@ def restore(repo: Repository, target: TargetFolder, rows: Iterable[Row], monitor
         CorruptError: stored bytes are damaged.
         StorageError: the target's file system or the store failed.
     """
-    with Workers(THREADS, ahead=AHEAD) as workers:
+    threads = FAR_THREADS if repo.storage.capabilities.far else THREADS
+    with Workers(threads, ahead=threads + 2) as workers:
         restoring = _Restoring(repo, target, workers, monitor)
         try:
             restoring.run(rows)
@@ -69,6 +72,10 @@ class _Restoring:
         self._repo, self._target = repo, target
         self._workers, self._monitor = workers, monitor
         self._small = SmallFiles(repo, target, monitor)
+        # What counts far away is how many requests wait at once, not what threads cost.
+        far = repo.storage.capabilities.far
+        self._small_bytes = -1 if far else SMALL_BYTES
+        self._piece_bytes = FAR_PIECE_BYTES if far else PIECE_BYTES
         self._batch = Batch()
         self._large: set[_LargeFile] = set()
 
@@ -77,10 +84,10 @@ class _Restoring:
         for row in rows:
             folder = enter(row[PATH])
             size = row[SIZE]
-            if size <= SMALL_BYTES and row[FLAGS] < 1 << LEVEL_SHIFT:
+            if size <= self._small_bytes and row[FLAGS] < 1 << LEVEL_SHIFT:
                 if add_small(folder, row):
                     self._write_small()
-            elif size > PIECE_BYTES:
+            elif size > self._piece_bytes:
                 self._hand_out_large(folder, row)
             elif self._batch.add(folder, row):
                 self._hand_out_batch()
@@ -118,7 +125,7 @@ class _Restoring:
         for ref, _ in walk(row[FLAGS] >> LEVEL_SHIFT, row[REFS], self._repo.read_chunk):
             piece.append(ref)
             size += ref.length
-            if size >= PIECE_BYTES:
+            if size >= self._piece_bytes:
                 self._hand_out_piece(large, start, size, piece)
                 start, size, piece = start + size, 0, []
         if piece:
