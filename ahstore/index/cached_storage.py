@@ -40,10 +40,24 @@ class CachedStorage(WrappedStorage):
         """See ``Storage.newest_version``."""
         number = super().newest_version(folder, at_least=at_least)
         if number >= 0 and not folder.startswith(_UNKEPT_CELLS):
-            if len(self._newest) >= _MOST_NEWEST:
-                self._newest.clear()
-            self._newest[folder + version_name(number)] = None
+            self._note(folder + version_name(number))
         return number
+
+    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> Iterator[str]:
+        """See ``Storage.list``."""
+        last = after.rpartition("/")[0]
+        for key in super().list(prefix, after=after, limit=limit):
+            if key.startswith("cells/") and not key.startswith(_UNKEPT_CELLS):
+                folder = key.rpartition("/")[0]
+                if folder != last:  # the newest version sorts first
+                    last = folder
+                    self._note(key)
+            yield key
+
+    def _note(self, key: str) -> None:
+        if len(self._newest) >= _MOST_NEWEST:
+            self._newest.clear()
+        self._newest[key] = None
 
     def read(self, key: str) -> bytes:
         """See ``Storage.read``."""

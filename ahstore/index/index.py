@@ -29,10 +29,13 @@ from ahstore.packs.writer import FinishedPack
 from ahstore.storage.cells import Cells
 from ahstore.storage.contract import Storage
 
+ABSORBED_AT_ONCE = 10_000
+"""A segment of no more records is taken into the local table when a near store is opened."""
 ABSORBED_RECORDS = 1_000_000
-"""A segment of no more records is taken into the local table whole, if the store is near."""
+"""The same when it was asked often enough: for one key in so many records that it has:"""
+ASKED_SHARE = 16
 ABSORBED_FAR_RECORDS = 200_000
-"""The same for a store that is far away: 16 MB."""
+"""For a store that is far away, when its packs have to be listed: 16 MB."""
 PROBES = 64
 """Of how many keys segments are asked at a time."""
 FIRST_RECENT = 6
@@ -71,6 +74,7 @@ class Index:
         self._segments = Segments(storage, cells)
         self.crowd = Crowd(storage, cells, reader, self._segments, recent or RecentPacks())
         self._unread: list[RecentPack] = []
+        self._asked = 0
         self._absent: set[PackId] = set()
         self._hits: Counter[PackId] = Counter()
         self._damaged: dict[PackId, AhError] = {}
@@ -176,6 +180,8 @@ class Index:
         """Ask the segments that are not in the local table anyway."""
         if not (self._far or self._known.needs_segments):
             return {}
+        if not self._far and self._has_asked(len(keys)):
+            return self._find_keys(keys)
         found: dict[bytes, Place] = {}
         rest = list(keys)
         while rest:
@@ -196,6 +202,20 @@ class Index:
                 found.update(self._known.find_many(rest))
                 rest = [key for key in rest if key not in found]
         return found
+
+    def _has_asked(self, count: int) -> bool:
+        """Take the segments in when asking them, block by block, has cost about as much; True then."""
+        with self._lock:
+            self._asked += count
+            if self._asked * ASKED_SHARE < sum(s.info.records for s in self._segments.in_use):
+                return False
+            self._asked = 0
+            if not self._absorb(ABSORBED_RECORDS):
+                return False
+            known = self.packs()
+            covered = self._segments.covered()
+            self._known.set_complete(needs_segments=any(pack not in known for pack in covered))
+            return True
 
     def _load_hit_packs(self, places: Sequence[Place]) -> bool:
         """Load the index of a pack that segments have often led to; True if there was one."""
@@ -348,7 +368,7 @@ class Index:
         """
         with self._lock:
             self._segments.refresh()
-            loaded = self._absorb()
+            loaded = self._absorb(ABSORBED_FAR_RECORDS if self._far else ABSORBED_AT_ONCE)
             known = self.packs()  # before the listing: a pack published since is not gone
             covered = self._segments.covered()
             present = {pack: family for family, pack in list_packs(self._storage)}
@@ -371,9 +391,8 @@ class Index:
             self._known.drop(list(self.packs()))
             return self.refresh()
 
-    def _absorb(self) -> int:
-        """Take segments that are not too large into the table; return how many packs."""
-        limit = ABSORBED_FAR_RECORDS if self._far else ABSORBED_RECORDS
+    def _absorb(self, limit: int) -> int:
+        """Take segments of at most so many records into the table; return how many packs."""
         known = self.packs()
         absorbed = 0
         for segment in self._segments.in_use:

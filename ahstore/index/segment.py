@@ -173,10 +173,10 @@ class Segment:
         for record in self.records():
             pack = names.get(record[start : layout.IDENTITY_BYTES])
             if pack is not None:
-                layout.decode_record(record)
                 gathered[pack].append(record)
-        for pack, ours in gathered.items():
-            yield PackIndex(pack, packs[pack], layout.index_of(ours))
+        yield from [
+            PackIndex(pack, packs[pack], layout.index_of(ours)) for pack, ours in gathered.items()
+        ]
 
     def _checksums(self) -> list[bytes]:
         """Return the checksum of each block of records, each level checked by the one above."""

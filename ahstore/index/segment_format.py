@@ -15,7 +15,15 @@ from ahstore.codec.digests import checksum64
 from ahstore.errors import CorruptError, UnsupportedError
 from ahstore.ids import PackId
 from ahstore.packs import format as pack_format
-from ahstore.packs.place import FAMILY_CODES, FAMILY_NAMES, Family, Place, checked_place
+from ahstore.packs.place import (
+    FAMILY_CODES,
+    FAMILY_NAMES,
+    MAX_OFFSET,
+    Family,
+    Place,
+    checked_place,
+    is_possible_blob,
+)
 
 VERSION = 1
 MAGIC = b"AHIX"
@@ -168,14 +176,20 @@ def records_of(pack: PackId, family: Family, index: bytes) -> list[bytes]:
 
 
 def index_of(records: Sequence[bytes]) -> bytes:
-    """Return the index that the pack of these records has: the inverse of ``records_of``."""
-    pack_entry = pack_format.RECORD.pack
-    entries = [
-        pack_entry(address, kind, codec, 0, stored, raw, offset, checksum)
-        for kind, address, _, _, codec, _, stored, raw, offset, checksum in map(
-            RECORD.unpack, records
+    """Return the index that the pack of these records has: the inverse of ``records_of``.
+
+    Raises:
+        CorruptError: a record makes no sense.
+    """
+    entries = []
+    for kind, address, _, _, codec, zero, stored, raw, offset, checksum in RECORD.iter_unpack(
+        b"".join(records)
+    ):
+        if zero or offset > MAX_OFFSET or not is_possible_blob(kind, codec, stored, raw):
+            raise CorruptError("a record of a segment makes no sense")
+        entries.append(
+            pack_format.RECORD.pack(address, kind, codec, 0, stored, raw, offset, checksum)
         )
-    ]
     return b"".join(sorted(entries))
 
 

@@ -26,13 +26,14 @@ from ahstore.storage.cell_version import (
     encode_version,
 )
 from ahstore.storage.contract import MissingError, Storage
-from ahstore.storage.paths import LEASE_FOLDER, unescape, version_name
+from ahstore.storage.paths import LEASE_FOLDER, unescape, version_name, version_number
 
 __all__ = ["NEVER_MADE", "Cell", "CellConflictError", "CellState", "CellVersion", "Cells"]
 
 _REMEMBERED_CELLS = 65_536
 _KEPT_BODIES = 1024
 _KEPT_BODY_BYTES = 16 * 1024
+_LISTED_AT_ONCE = 1000
 _RESEND_SECONDS = (0.0, 0.05, 0.2, 0.8, 2.0)
 
 
@@ -182,6 +183,31 @@ class Cells:
         prefix = cell_folder(kind, key)
         for rest in self._leaves(prefix):
             yield Cell(kind, (*key, *map(unescape, rest)))
+
+    def list_newest(self, kind: str, *key: str) -> Iterator[tuple[Cell, int]]:
+        """Yield what ``list`` does, each with the number of its newest version.
+
+        Unlike ``list``, which looks into each folder, it lists the versions of all cells one after
+        the other: a thousand with a request, where that counts.
+        """
+        prefix = cell_folder(kind, key)
+        folder, in_folder, after = "", 0, ""
+        while True:
+            for found in self.storage.list(prefix, after=after):
+                start, _, name = found.rpartition("/")
+                if start == folder:
+                    in_folder += 1
+                    if in_folder < _LISTED_AT_ONCE:
+                        continue
+                    # Versions are hex digits: past those of this cell at one stroke.
+                    after = folder + "/~"
+                    break
+                folder, in_folder = start, 1
+                parts = folder[len(prefix) :].split("/")
+                yield Cell(kind, (*key, *map(unescape, parts))), version_number(name)
+            else:
+                return
+            folder = ""
 
     def forget(self, cell: Cell) -> None:
         """Forget what was seen of a cell whose record was removed."""

@@ -25,6 +25,7 @@ from ahstore.storage.cells import Cell, CellState, CellVersion
 from ahstore.versions.history.ancestry import is_ancestor
 from ahstore.versions.history.closure import check_complete
 from ahstore.versions.locators import PLACES, encode_places
+from ahstore.versions.ref_listing import read_newest
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
 
@@ -100,12 +101,19 @@ class Refs:
 
     def list(self, asset: AssetId, kind: RefKind | None = None) -> list[Ref]:
         """Return the live branches and tags (or one kind) by name."""
-        found = []
-        for cell in self._repo.cells.list("ref", asset):
-            ref = read_ref(asset, cell.key[1], self._repo.cells.read(cell))
-            if ref is not None and kind in (None, ref.kind):
-                found.append(ref)
+        refs = self._far(asset) if self._repo.storage.capabilities.far else self._near(asset)
+        found = [ref for ref in refs if ref is not None and kind in (None, ref.kind)]
         return sorted(found, key=lambda ref: ref.name)
+
+    def _near(self, asset: AssetId) -> Iterator[Ref | None]:
+        for cell in self._repo.cells.list("ref", asset):
+            yield read_ref(asset, cell.key[1], self._repo.cells.read(cell))
+
+    def _far(self, asset: AssetId) -> Iterator[Ref | None]:
+        for cell, (number, value, time) in read_newest(self._repo, asset):
+            state = CellState.LIVE if value else CellState.DEAD
+            version = CellVersion(number=number, state=state, value=value, nonce=b"", time=time)
+            yield read_ref(asset, cell.key[1], version)
 
     def create(
         self,

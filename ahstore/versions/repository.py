@@ -37,8 +37,8 @@ from ahstore.storage.open import open_storage
 from ahstore.versions.lease_keeper import LeaseKeeper
 from ahstore.versions.locators import PLACES, decode_places
 from ahstore.versions.pack_ids import PackIds
-from ahstore.versions.recent_blobs import RecentBlobs
 from ahstore.versions.readahead import ReadAhead
+from ahstore.versions.recent_blobs import RecentBlobs
 from ahstore.versions.session import WriteSession
 
 STORE_KEY = "store.json"

@@ -312,6 +312,7 @@ def test_a_near_store_is_opened_by_its_segments(tmp_path):
 
 
 def test_segments_too_large_to_take_in_are_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr("ahstore.index.index.ABSORBED_AT_ONCE", 10)
     monkeypatch.setattr("ahstore.index.index.ABSORBED_RECORDS", 10)
     storage = RecordingStorage(MemoryStorage())
     packs = write_packs(storage, 100, blobs=30)
@@ -323,6 +324,28 @@ def test_segments_too_large_to_take_in_are_asked(tmp_path, monkeypatch):
             assert index.find_many(Kind.CHUNK, [a for a, _ in pack.entries]) == dict(pack.entries)
         index.close()
     assert storage.count("stat", under="packs/") < 30
+
+
+def test_segments_that_are_asked_often_are_taken_in(tmp_path, monkeypatch):
+    # A read of one file from a large store must not load all that is known of it; a commit of many
+    # files, each of which is asked for, is better off with all of it at hand.
+    monkeypatch.setattr("ahstore.index.index.ABSORBED_AT_ONCE", 10)
+    storage = RecordingStorage(MemoryStorage())
+    packs = write_packs(storage, 100, blobs=30)
+    consolidation(storage).cover(names(packs))
+    index = Index.open(str(tmp_path), PackReader(storage), storage)
+    assert index.find(Kind.CHUNK, packs[0].entries[0][0]) == packs[0].entries[0][1]
+    assert index.packs() == {}
+    storage.clear()
+    for n in range(300):
+        assert index.find(Kind.CHUNK, sha256(b"new %d" % n)) is None
+    assert set(index.packs()) == {pack.id for pack in packs}
+    assert storage.carried() < 2 * 3000 * 76
+    storage.clear()
+    for pack in packs:
+        assert index.find_many(Kind.CHUNK, [a for a, _ in pack.entries]) == dict(pack.entries)
+    assert storage.calls == []
+    index.close()
 
 
 def test_an_index_that_was_lost_costs_only_time():

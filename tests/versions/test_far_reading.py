@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from ahstore.codec.canonical import encode
+from ahstore.codec.envelope import seal
 from ahstore.ids import AssetId, new_entity_id
 from ahstore.objects.tree import build
-from ahstore.storage.cells import Cell
+from ahstore.storage.cells import Cell, Cells
+from ahstore.storage.faults import FaultyStorage
 from ahstore.storage.memory import MemoryStorage
 from ahstore.storage.recording import RecordingStorage, Result
 from ahstore.versions.adding.commits import create_asset_root
 from ahstore.versions.readahead import AHEAD_BYTES, ReadAhead
-from ahstore.versions.refs import Refs
+from ahstore.versions.refs import Refs, ref_cell, ref_value
 from ahstore.versions.repository import Repository, _make_settings
 from ahstore.versions.restoring.checkout import download
 from tests.versions.kit import Asset
@@ -128,3 +131,78 @@ def test_a_download_keeps_many_requests_under_way(
     # Pieces of 4 MiB, each one request, and little besides.
     assert far.count() <= 60 // 4 + 40
     assert far.carried(under="packs/") < 1.1 * len(content) + 2**20
+
+
+# Branches.
+
+
+def make_branches(asset: Asset, count: int) -> None:
+    head = asset.commit("first")
+    refs = Refs(asset.repo)
+    refs.create(asset.id, "v1", "tag", head, by="ann")
+    # As many by themselves would take a second: their cells, without the ceremony.
+    cells = Cells(asset.repo.storage)
+    for n in range(count):
+        cells.swap(ref_cell(asset.id, f"b{n:04}"), -1, ref_value("branch", head, "ann"))
+
+
+def test_a_thousand_branches_take_few_requests(
+    storage: MemoryStorage, asset: Asset, tmp_path: Path
+) -> None:
+    asset.write(file="x")
+    make_branches(asset, 1000)
+    expected = Refs(asset.repo).list(asset.id)
+    assert len(expected) == 1002
+    repo, far = open_far(storage)
+    assert Refs(repo).list(asset.id) == expected  # the first reads all, several at once
+    repo, far = open_far(storage)
+    far.clear()
+    assert Refs(repo).list(asset.id) == expected
+    assert far.counts() == {"list": 1, "read": 1}
+    assert [ref.name for ref in Refs(repo).list(asset.id, "tag")] == ["v1"]
+    # What has changed since is read by itself, what is gone is left out.
+    asset.write(file="y")
+    head = asset.commit("second")
+    Refs(asset.repo).delete(asset.id, "b0007", "branch")
+    far.clear()
+    listed = {ref.name: ref for ref in Refs(repo).list(asset.id)}
+    assert listed["main"].commit == head
+    assert "b0007" not in listed
+    assert sorted(listed.values(), key=lambda r: r.name) == Refs(asset.repo).list(asset.id)
+    assert far.counts() == {"list": 1, "read": 3}
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [b"", b"x", seal(b"REFS", b""), seal(b"REFS", encode([1, ["a"], ["main", 0, {}, "x"]])),
+     seal(b"CELL", encode([]))],
+)  # fmt: skip
+def test_a_snapshot_is_only_a_hint(storage: MemoryStorage, asset: Asset, hint: bytes) -> None:
+    asset.write(file="x")
+    make_branches(asset, 40)
+    storage.replace(f"hints/refs/{asset.id}", hint)
+    repo, _ = open_far(storage)
+    assert Refs(repo).list(asset.id) == Refs(asset.repo).list(asset.id)
+
+
+def test_who_may_not_write_lists_all_the_same(storage: MemoryStorage, asset: Asset) -> None:
+    asset.write(file="x")
+    make_branches(asset, 40)
+    faulty = FaultyStorage(storage)
+    faulty.capabilities = replace(storage.capabilities, far=True)
+    faulty.fail("replace")
+    repo = Repository(faulty, _make_settings(storage, None), None)
+    assert len(Refs(repo).list(asset.id)) == 42
+
+
+def test_a_long_history_is_passed_at_one_stroke(storage: MemoryStorage) -> None:
+    # The versions of main must not be listed to find the branch behind it.
+    cells = Cells(storage)
+    for name, count in (("a", 3), ("main", 1200), ("z", 1)):
+        for number in range(count):
+            cells.swap(Cell("ref", ("asset", name)), number - 1, {})
+    far = FarStorage(storage)
+    found = dict(Cells(far).list_newest("ref", "asset"))
+    assert {cell.key[1]: number for cell, number in found.items()} == {"a": 2, "main": 1199, "z": 0}
+    assert far.count("list") == 2
+    assert dict(Cells(storage).list_newest("ref", "other")) == {}
