@@ -273,7 +273,6 @@ def test_only_the_newest_version_of_a_cell_is_kept(far):
     old = Cells(inner).read_version(cell, 0)
     Cells(inner).hollow(cell, old)
     assert cells.read_version(cell, 0).value == {}
-    assert [v.value for v in Cells(storage).history(cell)] == [{"n": 1}]
 
 
 def test_leases_and_gc_are_read_afresh(far):
