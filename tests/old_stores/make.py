@@ -5,7 +5,8 @@ the format gets a new number (or, before the first release, a new part): a store
 is never made again, for it is there to show that it can still be read.
 
 It holds something of everything: two kinds of folders, renamed and deleted things, merges, resets,
-tags, all forms of chunks, lists of chunks, pages of two levels, large payloads, what gc leaves.
+tags, all forms of chunks, lists of chunks, pages of two levels, large payloads, a segment of the
+index, what gc leaves.
 """
 
 from __future__ import annotations
@@ -165,6 +166,7 @@ def main(name: str) -> None:
         Repository.open(str(root / "store"), create=True, cutting=CUTTING).close()
         with Store.open(root / "store", user="ann", cache_dir=root / "cache") as store:
             fill(store, root / "work")
+            store.core.repo.index.consolidate(everything=True)
             collect(store.core.repo, Policy(now=True, retention=0, repack=False))
         with Store.open(root / "store", user="ann", cache_dir=root / "other") as store:
             told = json.dumps(seen(store), indent=1, sort_keys=True, ensure_ascii=False)

@@ -93,6 +93,8 @@ def test_it_holds_something_of_everything(folder: Path) -> None:
     assert {family for family, _ in packs} == {"data", "meta"}
     assert {place.kind for place in places} == set(Kind)
     assert {place.codec for place in places} >= {0, 1, 3}
+    assert list((folder / "index").iterdir())
+    assert (folder / "cells" / "gc").is_dir()
     theirs = stranger.Store(str(folder))
     models = {path: asset["id"] for path, asset in theirs.assets()}
     main_ref = next(
