@@ -62,7 +62,7 @@ def test_a_bundle_is_what_its_page_says(tmp_path: Path) -> None:
     (row,) = theirs.files(head)
     assert theirs.content(row) == b"line 2\n" * 5000
     (evaluation,) = theirs.rows(asset["evaluations"])
-    assert theirs.payload(evaluation)[-2:] == ["m", '{"t": "' + "x" * 9000 + '"}']
+    assert "x" * 9000 in theirs.payload(evaluation)[-1]
     assert set(theirs.places) == {
         (address, kind) for address, kind in theirs.places if theirs.blob(kind, address) is not None
     }
