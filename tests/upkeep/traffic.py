@@ -1,0 +1,88 @@
+"""A process of the traffic test: commits, makes and deletes branches, or collects, for a while.
+
+``traffic.py ROLE STORE ASSET SECONDS SEED CLOCK`` where CLOCK is by how many seconds this process's
+clock is off. Every process takes the others for processes of other machines. A writer prints the id
+of each commit on ``main`` that was acknowledged to him.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ahstore.errors import ConflictError, NotFoundError
+from ahstore.ids import AssetId
+from ahstore.storage.local import LocalStorage
+from ahstore.storage.process import ProcessIdentity
+from ahstore.upkeep.gc import collect
+from ahstore.upkeep.policy import Policy
+from ahstore.versions.adding.commits import commit_files
+from ahstore.versions.refs import Refs
+from ahstore.versions.repository import Repository
+
+role, store, asset_text, seconds, seed, clock = sys.argv[1:]
+asset = AssetId(asset_text)  # type: ignore[arg-type]
+choose = random.Random(int(seed))
+end = time.monotonic() + float(seconds)
+
+real_now = LocalStorage.now
+LocalStorage.now = lambda self: real_now(self) + float(clock)  # type: ignore[method-assign]
+ProcessIdentity.is_here = lambda _self: False  # type: ignore[method-assign]
+
+
+def shared(number: int) -> bytes:
+    """Bytes that all writers commit, delete and commit again."""
+    return random.Random(number).randbytes(3000)
+
+
+def write(repo: Repository, folder: Path, number: int) -> None:
+    branch = "main" if choose.random() < 0.6 else f"b{choose.randrange(3)}"
+    refs = Refs(repo)
+    if branch != "main":
+        try:
+            if choose.random() < 0.4:
+                refs.delete(asset, branch, "branch")
+                return
+            if refs.find(asset, branch) is None:
+                head = refs.get(asset, "main").commit
+                refs.create(asset, branch, "branch", head, by="w", via="main")
+        except (ConflictError, NotFoundError, RuntimeError):
+            return
+    mine = folder / f"own-{os.getpid()}"
+    mine.write_bytes(b"%d" % number)
+    common = choose.randrange(12)
+    (folder / f"common-{common}").write_bytes(shared(common))
+    add = [str(mine), str(folder / f"common-{common}")]
+    try:
+        made = commit_files(repo, asset, branch, message="x", committer="w", add=add, rehash=True)
+        if choose.random() < 0.5:
+            commit_files(
+                repo, asset, branch, message="d", committer="w", delete=[f"common-{common}"]
+            )
+    except (ConflictError, NotFoundError):
+        return
+    if made is not None and branch == "main":
+        print(made.commit.hex(), flush=True)
+
+
+def main() -> None:
+    repo = Repository.open(store)
+    number = 0
+    with tempfile.TemporaryDirectory() as name:
+        while time.monotonic() < end:
+            number += 1
+            if role == "write":
+                write(repo, Path(name), number)
+            else:
+                try:
+                    collect(repo, Policy(retention=0, min_age=0, wait=5))
+                except ConflictError:
+                    continue
+    repo.close()
+
+
+main()
