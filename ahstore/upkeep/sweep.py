@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ahstore.errors import CorruptError, NotFoundError
+from ahstore.errors import CorruptError, InvalidInputError, NotFoundError
 from ahstore.hub.assets import Assets, asset_cell
-from ahstore.hub.folders import Folders
-from ahstore.ids import AssetId, LeaseId, RunId, parse_entity_id
+from ahstore.hub.catalogue import View
+from ahstore.hub.folders import Folders, catalogue_cell
+from ahstore.hub.payload import read_row
+from ahstore.hub.records import Listing
+from ahstore.ids import AssetId, FolderId, LeaseId, RunId, parse_entity_id
 from ahstore.jobs.logs import delete_log
 from ahstore.jobs.records import RUN_KIND
 from ahstore.storage.cells import Cell, CellState
@@ -26,11 +29,10 @@ LOGS = "logs/"
 
 
 def finish_deletions(repo: Repository, policy: Policy) -> int:
-    """Delete what is left of assets that no catalogue names; return how many there were.
+    """Delete what is left of assets that were deleted half way; return how many there were.
 
-    An asset is made before its catalogue names it. So nothing is touched that a lease names; and
-    as leases are looked at after the asset was found, and the catalogue after the leases, an asset
-    that is just being made is seen in one of the two.
+    What no catalogue ever named may be an asset on its way here from another store, and is let be.
+    Nothing is touched that a lease names: it may be just coming back.
     """
     assets = Assets(repo, Folders(repo, "gc"), "gc")
     found = [cell for cell in repo.cells.list("asset") if _is_live(repo, cell)]
@@ -43,9 +45,24 @@ def finish_deletions(repo: Repository, policy: Policy) -> int:
         try:
             assets.get_by_id(asset)
         except NotFoundError:
-            assets.tombstone(asset)
-            orphans += 1
+            if _was_there(repo, asset):
+                assets.tombstone(asset)
+                orphans += 1
     return orphans + _delete_runs_of_deleted_models(repo, policy)
+
+
+def _was_there(repo: Repository, asset: AssetId) -> bool:
+    """Tell whether the asset's folder once named it in its catalogue."""
+    folder = repo.cells.read(asset_cell(asset)).value.get("folder")
+    try:
+        home = catalogue_cell(FolderId(parse_entity_id(folder)))
+        for version in repo.cells.history(home):
+            rows = View(repo, version).scan()
+            if any(Listing.from_value(read_row(repo, row)).id == asset for row in rows):
+                return True
+    except (CorruptError, NotFoundError, InvalidInputError):
+        return False  # what can't be read is no reason to delete
+    return False
 
 
 def _delete_runs_of_deleted_models(repo: Repository, policy: Policy) -> int:

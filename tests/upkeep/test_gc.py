@@ -18,6 +18,7 @@ from ahstore.upkeep.fsck import check
 from ahstore.upkeep.gc import collect
 from ahstore.upkeep.holders import WriterBusyError
 from ahstore.upkeep.policy import Policy
+from ahstore.versions.adding.commits import create_asset_root
 from ahstore.versions.gc_plan import read_plan
 from ahstore.versions.refs import ref_cell
 from tests.upkeep.kit import DEAD, MODEL, NOW, House, new_house
@@ -252,13 +253,17 @@ def test_half_deleted_assets_are_deleted(house: House) -> None:
     assert collect(house.repo, NOW).orphans == 0
 
 
-def test_assets_that_are_just_being_made_are_let_be(house: House) -> None:
-    """Between its cell and its row in the catalogue an asset looks as if it were half deleted."""
-    cell = Cell("asset", (new_entity_id(),))
-    with Lease.take(house.repo.cells, [cell]):
-        house.repo.cells.swap(cell, -1, {"folder": new_entity_id(), "id": "x", "name": "y"})
-        assert collect(house.repo, NOW).orphans == 0
+def test_assets_that_no_catalogue_ever_named_are_let_be(house: House) -> None:
+    """One that is being made, or was half received from another store, looks like one half deleted."""
+    asset = AssetId(new_entity_id())
+    folder = house.repo.cells.read(Cell("asset", (house.asset,))).value["folder"]
+    cell = Cell("asset", (asset,))
+    house.repo.cells.swap(cell, -1, {"folder": folder, "id": str(asset), "name": "y"})
+    create_asset_root(house.repo, asset, committer="ann")
+    house.repo.leases.rest()
+    assert collect(house.repo, NOW).orphans == 0
     assert house.repo.cells.read(cell).state is CellState.LIVE
+    assert check(house.repo).clean
 
 
 def test_logs_and_heartbeats_of_what_is_gone_are_removed(house: House) -> None:
