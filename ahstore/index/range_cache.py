@@ -61,18 +61,23 @@ class RangeCache:
         self._lock = threading.Lock()
 
     def find(self, key: str, offset: int, length: int) -> bytes | None:
-        """Return a range of the pack with this key, if it lies in one that is kept whole."""
+        """Return a range of the pack with this key, if ranges that are kept cover it."""
         match = _PACK.match(key)
         if match is None or not length:
             return None
         shelf, pack = match.groups()
-        for kept in self._covering(shelf, pack, offset, offset + length):
+        end = offset + length
+        parts = []
+        for kept in self._covering(shelf, pack, offset, end):
             data = self._read(f"{self.folder}/{shelf}/{kept.name}", kept.end - kept.offset)
-            if data is not None:
-                return data[offset - kept.offset : offset - kept.offset + length]
-            with self._lock:
-                self._shelves.pop(shelf, None)
-        return None
+            if data is None:
+                with self._lock:
+                    self._shelves.pop(shelf, None)
+                return None
+            whole = kept.offset == offset and kept.end <= end
+            parts.append(data if whole else data[offset - kept.offset : end - kept.offset])
+            offset = min(kept.end, end)
+        return b"".join(parts) if parts else None
 
     def covers(self, key: str, offset: int, length: int) -> bool:
         """Say whether ``find`` would find it, as far as names tell."""
@@ -82,9 +87,17 @@ class RangeCache:
         )
 
     def _covering(self, shelf: str, pack: str, offset: int, end: int) -> list[_Kept]:
+        """Return kept ranges that cover this one, in order; none if there is a gap."""
         ranges = self._look(shelf).get(pack, [])
-        before = ranges[: bisect_right(ranges, offset, key=lambda kept: kept.offset)]
-        return [kept for kept in reversed(before) if kept.end >= end]
+        found: list[_Kept] = []
+        while offset < end:
+            before = ranges[: bisect_right(ranges, offset, key=lambda kept: kept.offset)]
+            best = max(before, key=lambda kept: kept.end, default=None)
+            if best is None or best.end <= offset:
+                return []
+            found.append(best)
+            offset = best.end
+        return found
 
     def _look(self, shelf: str) -> dict[str, list[_Kept]]:
         """Return the ranges in a subfolder by pack, read anew when it has changed."""

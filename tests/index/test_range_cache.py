@@ -55,6 +55,18 @@ def test_parts_of_what_is_kept_are_found(cache):
     assert again.find(KEY, 5000, 10_000) == data
 
 
+def test_neighbours_and_overlaps_are_put_together(cache):
+    # A download reads pieces of 4 MiB, reading one object spans of 8: both are the same bytes.
+    data = random.Random(4).randbytes(1000)
+    for start, end in ((0, 100), (100, 250), (200, 400), (390, 395), (500, 600)):
+        cache.keep(KEY, start, data[start:end])
+    for start, end in ((0, 400), (50, 300), (99, 101), (249, 251), (395, 400), (500, 600)):
+        assert cache.find(KEY, start, end - start) == data[start:end]
+    for start, end in ((0, 401), (399, 501), (400, 500), (550, 601)):
+        assert cache.find(KEY, start, end - start) is None
+        assert not cache.covers(KEY, start, end - start)
+
+
 def test_what_another_process_keeps_is_seen(cache):
     other = RangeCache(cache.folder, limit_bytes=64 * MIB)
     for n in range(50):
