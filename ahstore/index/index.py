@@ -36,8 +36,8 @@ ABSORBED_RECORDS = 1_000_000
 ASKED_SHARE = 16
 ABSORBED_FAR_RECORDS = 200_000
 """For a store that is far away, when its packs have to be listed: 16 MB."""
-PROBES = 64
-"""Of how many keys segments are asked at a time."""
+FIRST_PROBES = 16
+"""Of how many keys segments are asked at first; then of twice as many, and so on."""
 FIRST_RECENT = 6
 """So many packs that cells tell of are looked into first, then eight times as many."""
 LOADED_AFTER = 4
@@ -184,10 +184,12 @@ class Index:
             return self._find_keys(keys)
         found: dict[bytes, Place] = {}
         rest = list(keys)
+        probes = FIRST_PROBES
         while rest:
             # Neighbours in a file are neighbours in a pack, not in a segment. So of many only
             # some are asked for; the indexes of the packs they are in tell most of the others.
-            step = -(-len(rest) // PROBES)
+            step = -(-len(rest) // probes)
+            probes *= 2
             asked = rest[::step]
             told = self._segments.find_many([key[-1:] + key[:-1] for key in asked])
             for key in asked:

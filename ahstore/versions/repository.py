@@ -49,6 +49,8 @@ REMEMBERED_HINTS = 65_536
 CELLS_REMEMBERED = 64
 """Of so many cells read last the locators are taken in when something is looked for."""
 
+MOST_GONE_PACKS = 1000
+"""So many packs may go while one thing is read; a storage that lists what it has not is given up."""
 MOST_META_BYTES = 2 * 2**30
 """Of the cache of a store far away an eighth, but no more than this, is for small things in LMDB."""
 
@@ -253,6 +255,7 @@ class Repository:
             for name, data in kept.items():
                 read.add(Address(name[1:]))
                 yield Address(name[1:]), data
+        tries = 0
         while rest := [address for address in addresses if address not in read]:
             places = self._get_places(kind, rest)
             packs = self.packs if kind is Kind.CHUNK else self._meta_packs
@@ -263,7 +266,8 @@ class Repository:
                     yield address, data
             except MissingError as error:
                 # A pack that some hint knew is gone: repacked. The store says where to.
-                self._forget_pack(error, places)
+                tries += 1
+                self._forget_pack(error, places, tries)
 
     def _keep(self, place: Place, address: Address, data: bytes) -> None:
         """Keep what was read from far away, unless ranges of data packs are kept anyway."""
@@ -275,9 +279,11 @@ class Repository:
         rest = [a for a in addresses if a not in hints] if hints else addresses
         return hints | self.index.get_many(kind, rest) if rest else hints
 
-    def _forget_pack(self, error: MissingError, places: Mapping[AnyAddress, Place]) -> None:
+    def _forget_pack(
+        self, error: MissingError, places: Mapping[AnyAddress, Place], tries: int
+    ) -> None:
         gone = {p.pack for p in places.values() if pack_key(p.family, p.pack) == error.key}
-        if not gone:
+        if not gone or tries > MOST_GONE_PACKS:
             raise error
         for pack in gone:
             self.index.forget(pack)
@@ -339,12 +345,14 @@ class Repository:
                 return self._read_at(address, hint)
             except (MissingError, CorruptError):
                 self._hints.pop((kind, address), None)
+        tries = 0
         while True:
             place = self.index.get(kind, address)
             try:
                 return self._read_at(address, place)
             except MissingError as error:
-                self._forget_pack(error, {address: place})
+                tries += 1
+                self._forget_pack(error, {address: place}, tries)
 
     def _read_at(self, address: Address, place: Place) -> bytes:
         packs = self.packs if place.kind is Kind.CHUNK else self._meta_packs

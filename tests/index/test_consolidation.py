@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import random
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from ahstore.codec.digests import sha256
-from ahstore.errors import AhError, OutcomeUnknownError, StorageError
+from ahstore.errors import AhError, NotFoundError, OutcomeUnknownError, StorageError
 from ahstore.index.consolidation import Consolidation
 from ahstore.index.crowd import CROWD
 from ahstore.index.index import Index
@@ -384,6 +385,55 @@ def test_a_pack_that_gc_took_is_not_told_again():
     assert index.get(Kind.CHUNK, sha256(b"both")).pack == two.id
     with pytest.raises(AhError):
         index.get(Kind.CHUNK, sha256(b"1"))
+
+
+def test_a_segment_that_names_a_gone_pack_leads_to_the_other(far):
+    # Whoever was told of a pack and did not find it says so, and must not be told of it again.
+    one, two = write(far, [b"both", b"1"]), write(far, [b"both", b"2"])
+    rest = write_packs(far, 5)
+    consolidation(far).cover(names([one, two, *rest]))
+    index = Index.open(None, PackReader(far), far)
+    first = index.get(Kind.CHUNK, sha256(b"both"))
+    for gone in (first.pack, ({one.id, two.id} - {first.pack}).pop()):
+        assert index.get(Kind.CHUNK, sha256(b"both")).pack == gone
+        far.delete(pack_key("data", gone))
+        index.forget(gone)
+    with pytest.raises(NotFoundError):
+        index.get(Kind.CHUNK, sha256(b"both"))
+    assert index.get(Kind.CHUNK, rest[0].entries[0][0]) == rest[0].entries[0][1]
+
+
+@pytest.fixture
+def far():
+    storage = RecordingStorage(MemoryStorage())
+    storage.capabilities = replace(storage.capabilities, far=True)
+    return storage
+
+
+def test_a_far_store_is_not_listed_for_a_look_up(far):
+    packs = write_packs(far, 200, blobs=120)
+    consolidation(far).cover(names(packs))
+    index = Index.open(None, PackReader(far), far)
+    far.clear()
+    assert index.find(Kind.CHUNK, packs[0].entries[0][0]) is None  # what is known here: nothing
+    assert far.calls == []
+    for pack in packs[:3]:
+        address, place = pack.entries[5]
+        assert index.look_up(Kind.CHUNK, [address, sha256(b"no")]) == {address: place}
+    assert far.count("list") == 0
+    assert far.count() < 12
+    # Many neighbours: a few look-ups, then the pack's own index.
+    pack = write(far, [b"n%d" % n for n in range(3000)])
+    consolidation(far).cover([("data", pack.id)])
+    index = Index.open(None, PackReader(far), far)
+    far.clear()
+    assert index.look_up(Kind.CHUNK, [a for a, _ in pack.entries]) == dict(pack.entries)
+    assert far.carried(under="index/") < 600_000
+    assert far.count(under="packs/") <= 3
+    far.clear()
+    with pytest.raises(NotFoundError):
+        index.get(Kind.CHUNK, sha256(b"no"))
+    assert far.count("list") == 2
 
 
 CONSOLIDATE = """
