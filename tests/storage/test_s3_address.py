@@ -167,7 +167,8 @@ def test_secrets_are_found_nowhere(
         (tmp_path / "x").write_text("x")
         store.commit("model/f/a", "one", add=[f"{tmp_path}/x"])
         storage = store.core.repo.storage
-        shown = [store.url, repr(store), repr(storage), repr(model), repr(storage.address)]
+        at_the_server = getattr(storage, "inner", storage)  # below the cache
+        shown = [store.url, repr(store), repr(storage), repr(model), repr(at_the_server.address)]
         shown += [repr(store.list("model/f/a")), repr(store.get("model/f/a:main").list_commit())]
     printed = capfd.readouterr()
     text = "\n".join([*said, *shown, caplog.text, printed.out, printed.err])
