@@ -11,9 +11,24 @@ from tests.docs.transcript import Player, read_steps, reader_environment
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 
 
-@pytest.mark.parametrize(("page", "needs"), [("diff.md", "numpy")])
+PAGES = {
+    "blame.md": "",
+    "diff.md": "numpy",
+    "earlier-versions.md": "",
+    "log.md": "",
+    "merge.md": "",
+    "reset.md": "",
+    "restore.md": "",
+    "revert.md": "",
+    "transactions.md": "",
+}
+"""With what must be installed to play them."""
+
+
+@pytest.mark.parametrize(("page", "needs"), PAGES.items())
 def test_the_examples_of_a_page(page: str, needs: str, tmp_path: Path) -> None:
-    pytest.importorskip(needs)
+    if needs:
+        pytest.importorskip(needs)
     folder = tmp_path / "work"
     folder.mkdir()
     environment = reader_environment(
