@@ -209,6 +209,12 @@ def test_objects_are_restored_without_their_bytes(main: Branch) -> None:
     assert main.restore(["a"], "main~1") is not None
     assert main.open("a").read() == b"2"
     assert main.restore(["a"], "main") is None
+    with main.transaction("An object where a folder was") as t:
+        t.delete("sub/")
+        t.put("sub", b"1")
+    with pytest.raises(InvalidInputError, match="can't be a file"):
+        main.restore(["sub/"], before)
+    assert main.restore(["sub"], before) is not None
     with pytest.raises(NotFoundError, match="nothing at"):
         main.restore(["nothing"], before)
     with pytest.raises(InvalidInputError, match="nothing to restore"):

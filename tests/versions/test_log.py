@@ -13,11 +13,11 @@ from ahstore.objects.edit import edit
 from ahstore.objects.file import PATH, Row
 from ahstore.objects.tree import build
 from ahstore.storage.cells import Cell
-from ahstore.versions.history.blame import blame
+from ahstore.versions.history.blame import _Walk, blame
 from ahstore.versions.history.heads import head_at, heads, nth_head
 from ahstore.versions.history.log import LogFilter, log
 from ahstore.versions.history.merge import merge
-from ahstore.versions.history.paths import path_ranges
+from ahstore.versions.history.paths import ALL, path_ranges
 from ahstore.versions.history.reset import reset
 from ahstore.versions.history.summary import summarize
 from ahstore.versions.history.undelete import undelete
@@ -165,6 +165,48 @@ def test_blame_follows_the_parent_that_has_it(asset: Asset, crossed: dict[str, C
     assert [o.row[PATH] for o in blame(asset.repo, crossed["merge"], "d/")] == ["d/x"]
     assert [o.commit for o in blame(asset.repo, crossed["end"], "a")] == [crossed["end"]]
     assert list(blame(asset.repo, crossed["end"], "nothing")) == []
+
+
+def test_what_was_deleted_is_blamed_on_nobody(asset: Asset) -> None:
+    """Counted among the found, it would end the walk before the rest was found."""
+    asset.write(a="1", b="1")
+    first = asset.commit()
+    asset.write(c="1", d="1")
+    asset.commit()
+    for name in "cd":
+        (asset.work / name).unlink()
+    asset.commit(delete=("c", "d"))
+    asset.write(e="1")
+    last = asset.commit()
+    found = {o.row[PATH]: o.commit for o in blame(asset.repo, last)}
+    assert found == {"a": first, "b": first, "e": last}
+
+
+def test_what_is_as_in_the_beginning_is_not_kept_by_name(line: Line) -> None:
+    """Of a million objects that have never changed memory would hold each."""
+    known, rest = _Walk(line.repo, ALL).run(line.ids[-1])
+    assert len(known) <= len(line.ids)
+    assert rest == line.ids[0]
+    asset = line.asset
+    with line.repo.session([Cell("test", ("line",))]) as session:
+        empty = session.put_commit(Commit(asset, (), build([], session), "m", "ann", 0))
+        tree = line.repo.read_commit(line.ids[0]).tree
+        start = session.put_commit(Commit(asset, (empty,), tree, "m", "ann", 1))
+        session.settle()
+    known, rest = _Walk(line.repo, ALL).run(start)
+    assert (len(known), rest) == (0, start)
+
+
+def test_a_merge_hides_what_it_did_not_take(asset: Asset, crossed: dict[str, CommitId]) -> None:
+    """As git has it: a detour of another branch is no part of how the path came to be so."""
+    asset.write(a="detour")
+    asset.commit(branch="dev")
+    asset.write(a="1")
+    dev = asset.commit(branch="dev")
+    made = merge(asset.repo, asset.id, dev, "main", committer="ann", message="m", via="dev")
+    assert made is not None
+    found = [c for c, _ in log(asset.repo, made, only=LogFilter.of(paths=["a"]))]
+    assert found == [crossed["end"], crossed["a"]]
 
 
 def test_a_path_names_an_object_and_what_is_below_it() -> None:

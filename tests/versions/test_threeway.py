@@ -154,6 +154,20 @@ def test_a_revert_after_a_criss_cross_is_kept(twins: Twins) -> None:
     assert twins.merged(two, reverted) == {"a": "1", "b": "2"}
 
 
+def test_of_a_file_and_a_folder_all_is_named_and_one_gives_way(twins: Twins) -> None:
+    root = twins.add({"a": "1"})
+    ours = twins.add({"a": "1", "f": "1"}, root)
+    below = {f"f/{n}": "1" for n in range(2_000)}
+    theirs = twins.add({"a": "1", **below}, root)
+    with pytest.raises(ConflictError) as caught:
+        twins.merged(ours, theirs)
+    assert caught.value.paths == set(below)
+    assert twins.merged(ours, theirs, "ours") == {"a": "1", "f": "1"}
+    assert twins.merged(ours, theirs, "theirs") == {"a": "1", **below}
+    assert twins.merged(theirs, ours, "ours") == {"a": "1", **below}
+    assert twins.merged(theirs, ours, "theirs") == {"a": "1", "f": "1"}
+
+
 def test_beyond_the_depth_the_rule_is_careful(
     twins: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:

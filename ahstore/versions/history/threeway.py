@@ -10,9 +10,11 @@ equals the base, so that any difference between the two sides is one as well.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from typing import Final, Literal
 
 from ahstore.errors import MergeConflictError
@@ -76,9 +78,7 @@ def three_way(
     clashes = _clashes(repo.files_at(ours), edits)
     if not favour and (conflicts or clashes):
         raise _refused(sorted({*conflicts, *(path for pair in clashes for path in pair)}))
-    while clashes:  # what is taken out can't clash with anything new: each round leaves fewer
-        _give_way(edits, clashes, favour)
-        clashes = _clashes(repo.files_at(ours), edits)
+    _give_way(edits, clashes, favour)
     return sorted((path, row) for path, row in edits.items() if row is not _UNLIKE)
 
 
@@ -142,10 +142,17 @@ def _merged(repo: Repository, bases: Sequence[CommitId], depth: int) -> Base:
 
 
 def _clashes(ours: Tree, edits: Mapping[str, _State]) -> list[tuple[str, str]]:
-    """Return the files that would stand where a folder is needed, each with a path below it."""
+    """Return the files that would stand where a folder is needed, each with the paths below it."""
     puts = sorted(path for path, row in edits.items() if row is not None)
     gone = {path for path, row in edits.items() if row is None}
-    return list(find_overlaps(ours, puts, gone))
+    found = dict.fromkeys(find_overlaps(ours, puts, gone))
+    for file in {file for file, _ in found}:
+        # Of the puts below a file one was enough to find it.
+        for path in islice(puts, bisect_left(puts, file + "/"), None):
+            if not path.startswith(file + "/"):
+                break
+            found[file, path] = None
+    return list(found)
 
 
 def _give_way(
