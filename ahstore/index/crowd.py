@@ -21,6 +21,8 @@ from ahstore.storage.contract import Storage
 
 CROWD = 64
 """More packs than this without a segment are a crowd."""
+AGAIN = 32
+"""Who makes so many more of them tries again: whoever's turn it was may have died."""
 _KEPT_INDEX_BYTES = 8 * 2**20
 
 
@@ -74,7 +76,7 @@ class Crowd:
             if len(packs) > CROWD:
                 self._look_at_segments()
             left = [pack for name, pack in packs.items() if name not in self._covered]
-            if len(left) > CROWD:
+            if _is_turn(len(left) - len(own), len(left)):
                 self._uncovered.update((pack.pack, pack.family) for pack in left)
             return left
 
@@ -103,3 +105,13 @@ class Crowd:
         self._covered = set(self._segments.covered())
         for pack in self._covered & self._indexes.keys():
             del self._indexes[pack]
+
+
+def _is_turn(before: int, after: int) -> bool:
+    """Tell whether it is for who makes the packs ``after`` so many to cover them.
+
+    The versions of a cell follow one another: so it is one of all who commit to it.
+    """
+    if after <= CROWD:
+        return False
+    return before <= CROWD or (before - CROWD) // AGAIN < (after - CROWD) // AGAIN

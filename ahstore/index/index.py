@@ -337,7 +337,8 @@ class Index:
         with self._lock:
             self._absent.difference_update(pack.id for pack in packs)
         self.crowd.keep_indexes(packs)
-        self._known.add([PackIndex(pack.id, pack.family, pack.index) for pack in packs])
+        new = [PackIndex(pack.id, pack.family, pack.index) for pack in packs]
+        self._known.add(new, later=True)
 
     def forget(self, pack: PackId) -> None:
         """Drop all places in a pack: it is gone, or going."""

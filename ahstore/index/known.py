@@ -18,6 +18,9 @@ from ahstore.packs.place import Family, Place
 
 Result = TypeVar("Result")
 
+MAX_UNSAVED_PACKS = 64
+MAX_UNSAVED_BYTES = 256 * 1024
+
 
 class KnownPlaces:
     """Places by key (address and kind, 33 bytes). Threads may share it.
@@ -33,6 +36,7 @@ class KnownPlaces:
         # In memory: all without LMDB, else what could not be written there yet.
         self._memory = MemoryTable()
         self._gone: set[PackId] = set()
+        self._unsaved_packs = self._unsaved_bytes = 0
         self._lock = threading.RLock()
         self.complete = self._ask(LmdbTable.is_complete, default=False)
         self.needs_segments = self._ask(LmdbTable.needs_segments, default=False)
@@ -88,12 +92,24 @@ class KnownPlaces:
             known |= self._ask(LmdbTable.packs, default=nothing)
             return {pack: family for pack, family in known.items() if pack not in self._gone}
 
-    def add(self, packs: Sequence[PackIndex]) -> None:
-        """Learn the places in these packs."""
+    def add(self, packs: Sequence[PackIndex], *, later: bool = False) -> None:
+        """Learn the places in these packs; ``later``: write them down with others, or at the end.
+
+        Each time LMDB writes it syncs, and others wait. What a process that dies had not written
+        is found in the store again.
+        """
         with self._lock:
             self._gone.difference_update(pack.id for pack in packs)
             self._memory.add(packs)
-            self._save()
+            if later:
+                self._unsaved_packs += len(packs)
+                self._unsaved_bytes += sum(len(pack.index) for pack in packs)
+            if (
+                not later
+                or self._unsaved_packs >= MAX_UNSAVED_PACKS
+                or self._unsaved_bytes >= MAX_UNSAVED_BYTES
+            ):
+                self._save()
 
     def drop(self, packs: Sequence[PackId]) -> None:
         """Forget all places in these packs."""
@@ -108,6 +124,7 @@ class KnownPlaces:
         """Remember that the store's packs were listed into it; see the attributes."""
         with self._lock:
             self.complete, self.needs_segments = True, needs_segments
+            self._save()
             if self._disk is not None and not self._memory.packs():
                 self._disk.set_complete(needs_segments=needs_segments)
 
@@ -123,6 +140,7 @@ class KnownPlaces:
             return
         if self._gone and self._disk.drop(self._gone):
             self._gone.clear()
+        self._unsaved_packs = self._unsaved_bytes = 0
         waiting = self._memory.get_packs()
         if waiting and self._disk.add(waiting):
             self._memory.drop([pack.id for pack in waiting])

@@ -13,7 +13,7 @@ import pytest
 
 from ahstore.codec.digests import sha256
 from ahstore.errors import UnsupportedError
-from ahstore.index import lmdb_env, lmdb_files
+from ahstore.index import known, lmdb_env, lmdb_files
 from ahstore.index.filestates import FileStates
 from ahstore.index.index import Index
 from ahstore.index.lmdb_env import CacheUnusableError, open_environment
@@ -25,6 +25,13 @@ from tests.index.processes import end, run, start, wait_stopped
 
 BLOBS = [str(n).encode() for n in range(300)]
 ADDRESSES = [sha256(blob) for blob in BLOBS]
+
+
+@pytest.fixture(autouse=True)
+def write_at_once(monkeypatch, request):
+    """What is done about LMDB's troubles shows only when it is written to."""
+    if "later" not in request.function.__name__:
+        monkeypatch.setattr(known, "MAX_UNSAVED_PACKS", 1)
 
 
 @pytest.fixture
@@ -81,7 +88,7 @@ def test_a_full_map_grows(cache, storage, monkeypatch):
 
 GROW = """
 import sys
-from ahstore.index import lmdb_env, lmdb_files
+from ahstore.index import known, lmdb_env, lmdb_files
 lmdb_files.MAP_BYTES = 64 * 1024
 env = lmdb_env.open_environment(sys.argv[1])
 big = [(b"x%06d" % n, bytes(1000)) for n in range(5000)]
@@ -254,6 +261,31 @@ def test_a_fork_is_refused_what_was_open_before(cache, storage):
     assert knows_all(index)
     index.close()
     states.close()
+
+
+def test_small_packs_are_written_down_later_together(cache, storage, monkeypatch):
+    # Each write syncs: many committers on a disk would wait for each other's caches.
+    fill(cache, storage)
+    index = open_index(cache, storage)
+    writes = []
+    write_one = lmdb_env.Environment.write
+    monkeypatch.setattr(
+        lmdb_env.Environment, "write", lambda env, work: writes.append(1) or write_one(env, work)
+    )
+    blobs = [b"small %d" % n for n in range(known.MAX_UNSAVED_PACKS - 1)]
+    for blob in blobs:
+        index.add(write(storage, [blob]))
+        assert index.find(Kind.CHUNK, sha256(blob))
+    assert writes == []
+    index.add(write(storage, [b"one more"]))
+    assert len(writes) == 1
+    index.add(write(storage, [b"the last"]))
+    index.close()
+    assert len(writes) == 2
+    again = open_index(cache, storage)
+    assert again.find(Kind.CHUNK, sha256(b"the last"))
+    assert len(again.find_many(Kind.CHUNK, map(sha256, blobs))) == len(blobs)
+    again.close()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -66,9 +66,12 @@ def test_killed_at_every_call(tmp_path: Path) -> None:
     points = writes_to_the_store(trace, str(store))
     assert len(points) > 15
     for name, at in points:
-        reset(tmp_path)
-        killed = run(tmp_path, asset, file, "-e", f"trace={name}",
-                     "-e", f"inject={name}:signal=KILL:when={at}")  # fmt: skip
+        for _ in range(3):  # a pack's random folder may be there already: then a call is spared
+            reset(tmp_path)
+            killed = run(tmp_path, asset, file, "-e", f"trace={name}",
+                         "-e", f"inject={name}:signal=KILL:when={at}")  # fmt: skip
+            if killed.returncode:
+                break
         assert killed.returncode != 0, (name, at)
         check_old_or_new(tmp_path, asset, file, acknowledged=bool(killed.stdout))
 
