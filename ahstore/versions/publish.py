@@ -14,11 +14,12 @@ from ahstore.codec.canonical import Value
 from ahstore.errors import InvalidInputError, NotFoundError, OutcomeUnknownError
 from ahstore.ids import AssetId, CommitId, PageId
 from ahstore.objects.commit import Commit
-from ahstore.versions.refs import Ref, check_expected, read_ref, ref_cell, ref_value
+from ahstore.versions.refs import Ref, Refs, check_expected, read_ref, ref_cell, ref_value
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession, retried
 
 MAX_MESSAGE_BYTES = 64 * 1024
+FRESH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,30 @@ class Published:
     commit: Commit
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A branch as it was read under the lease of a session, ``at`` by the monotonic clock."""
+
+    ref: Ref
+    at: float
+
+    @staticmethod
+    def now(repo: Repository, asset: AssetId, branch: str) -> Seen:
+        """Read the branch (or tag).
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        return Seen(Refs(repo).get(asset, branch), time.monotonic())
+
+    def is_worth_a_try(self, repo: Repository) -> bool:
+        """Whether to build on it without reading again: if the branch has moved, the swap loses.
+
+        Near by, reading costs less than a try that is lost.
+        """
+        return repo.storage.capabilities.far and time.monotonic() - self.at < FRESH_SECONDS
+
+
 Propose = Callable[[CommitId | None], Proposal | None]
 Guard = Callable[[CommitId], None]
 
@@ -71,12 +96,13 @@ def publish(
     expect: CommitId | None = None,
     may_create: bool = False,
     guard: Guard | None = None,
+    seen: Seen | None = None,
 ) -> Published | None:
     """Move ``branch`` to the commit that ``propose(head)`` describes, on whatever head wins.
 
     ``propose`` gets None for a branch that is to be made (``may_create``) and returns None when
     nothing would change. ``guard`` runs with the commit's id right before each attempt to swap and
-    stops it by raising.
+    stops it by raising. ``seen`` is the branch as the caller has just read it in this session.
 
     Returns:
         The commit, or None when nothing would change.
@@ -87,10 +113,16 @@ def publish(
         OutcomeUnknownError: no answer came; ``details["commit"]`` has the id.
     """
     cell = ref_cell(asset, branch)
+    first = [seen.ref] if seen is not None and seen.is_worth_a_try(repo) else []
 
     def attempt() -> Published | None:
-        current = repo.cells.read(cell)
-        ref = read_ref(asset, branch, current)
+        ref: Ref | None
+        if first:
+            ref = first.pop()
+            number = ref.number
+        else:
+            current = repo.cells.read(cell)
+            ref, number = read_ref(asset, branch, current), current.number
         _check_branch(ref, branch, expect, may_create)
         proposal = propose(ref.commit if ref else None)
         if proposal is None:
@@ -102,7 +134,7 @@ def publish(
             guard(commit_id)
         value = ref_value("branch", commit_id, signature.committer, session.newest_places())
         try:
-            session.swap(cell, current.number, value)
+            session.swap(cell, number, value)
         except OutcomeUnknownError as error:
             raise OutcomeUnknownError(
                 f"no answer came whether commit {commit_id.hex()} was made: look at the branch, "

@@ -46,6 +46,8 @@ SETTINGS = frozenset(("format", "id", "hash", "chunking"))
 CHECK = "check"
 FORMAT = 1
 REMEMBERED_HINTS = 65_536
+TOLD_TOGETHER_BYTES = 128 * 1024
+"""So much is read at once from afar of what a cell tells of: a commit and its newest pages."""
 CELLS_REMEMBERED = 64
 """Of so many cells read last the locators are taken in when something is looked for."""
 
@@ -90,6 +92,7 @@ class Repository:
         self._meta_packs = PackReader(storage)
         self._pages = PageCache()
         self._hints: dict[tuple[Kind, Address], Place] = {}
+        self._told_together: dict[PackId, dict[Address, Place]] = {}
         self._index: Index | None = None
         self._states: FileStates | None = None
         self.leases = LeaseKeeper(self.cells)
@@ -213,9 +216,11 @@ class Repository:
         while self._untold:
             if len(self._hints) > REMEMBERED_HINTS:
                 self._hints.clear()
+                self._told_together.clear()
             with suppress(IndexError):  # another thread was faster
                 for told, place in decode_places(self._untold.popleft()):
                     self._hints[place.kind, told] = place
+                    self._told_together.setdefault(place.pack, {})[told] = place
         return self._hints.get((kind, address))
 
     def read_page(self, page: PageId) -> bytes:
@@ -342,7 +347,7 @@ class Repository:
         hint = self._find_hint(kind, address)
         if hint is not None:
             try:
-                return self._read_at(address, hint)
+                return self._read_hinted(address, hint)
             except (MissingError, CorruptError):
                 self._hints.pop((kind, address), None)
         tries = 0
@@ -359,6 +364,24 @@ class Repository:
         data = packs.read(address, place, trusted=self._trusted)
         self._keep(place, address, data)
         return data
+
+    def _read_hinted(self, address: Address, hint: Place) -> bytes:
+        """Read a blob by its hint; from afar with those told with it, which are asked for next."""
+        told = self._told_together.get(hint.pack, {})
+        if self._trusted or hint.kind is Kind.CHUNK or address not in told:
+            return self._read_at(address, hint)
+        near: dict[Address, Place] = {address: hint}
+        size = hint.stored
+        for other in sorted(told, key=lambda other: abs(told[other].offset - hint.offset)):
+            size += told[other].stored
+            if size > TOLD_TOGETHER_BYTES:
+                break
+            near[other] = told[other]
+        found = dict(self._meta_packs.read_many(near.items(), trusted=self._trusted))
+        for other, data in found.items():
+            self._keep(near[other], other, data)
+            self.recent_blobs.put(near[other].kind, other, data)
+        return found[address]
 
     def pack_exists(self, pack: PackId, family: str) -> bool:
         """Say whether a pack is in the store at this moment."""

@@ -24,8 +24,8 @@ from ahstore.versions.adding.ingest import Ingest
 from ahstore.versions.adding.sinks import ChunkSink, HashingSink, StoringSink
 from ahstore.versions.adding.walk import Walked, walk
 from ahstore.versions.monitor import SILENT, Monitor
-from ahstore.versions.publish import Guard, Proposal, Published, Signature, publish
-from ahstore.versions.refs import Refs, ref_cell
+from ahstore.versions.publish import Guard, Proposal, Published, Seen, Signature, publish
+from ahstore.versions.refs import ref_cell
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
 
@@ -91,9 +91,9 @@ def commit_files(
     files = walk(parse_adds(add))
     changes: list[Change] = []
     with _Remembering(repo) as after, repo.session([ref_cell(asset, branch)]) as session:
-        head = Refs(repo).get(asset, branch).commit  # before hours of hashing
+        seen = Seen.now(repo, asset, branch)  # before hours of hashing
         sink = StoringSink(repo, session)
-        tree = repo.files(head)
+        tree = repo.files(seen.ref.commit)
         after.contents = _ingested(repo, files, sink, tree, rehash=rehash, monitor=monitor)
         session.start_flush()  # data is written once, and not while others wait for the branch
 
@@ -107,7 +107,7 @@ def commit_files(
             root = edit(repo, tree.root, edits, session, cache=repo.page_cache, check=check_rows)
             return Proposal(root, (head,))
 
-        made = publish(repo, session, asset, branch, propose, signature, expect=expect)
+        made = publish(repo, session, asset, branch, propose, signature, expect=expect, seen=seen)
         if made is None:
             session.flush()  # bytes that are new although nothing changed heal what was damaged
         after.commit = made.id if made else after.commit
