@@ -25,14 +25,14 @@ class Found(NamedTuple):
     number: int
 
 
-def list_cells(cells: Cells) -> Iterator[Found]:
-    """Yield every cell but the leases, in the order of their folders.
+def list_cells(cells: Cells, kind: str | None = None) -> Iterator[Found]:
+    """Yield every cell but the leases, or those of one kind, in the order of their folders.
 
     Raises:
         CorruptError: a folder's name is not one of a cell.
     """
     last = ""
-    for key in cells.storage.list(CELLS):
+    for key in cells.storage.list(CELLS if kind is None else f"{CELLS}{kind}/"):
         folder, name = key[: key.rfind("/") + 1], key[key.rfind("/") + 1 :]
         if folder != last and not folder.startswith(LEASE_FOLDER):
             last = folder

@@ -6,11 +6,9 @@ tombstones, and from then on can be brought back like anything that was deleted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ahstore.errors import CorruptError, InvalidInputError, NotFoundError
 from ahstore.hub.assets import Assets, asset_cell
-from ahstore.hub.catalogue import View
+from ahstore.hub.catalogue import Catalogue, View
 from ahstore.hub.folders import Folders, catalogue_cell
 from ahstore.hub.payload import read_row
 from ahstore.hub.records import Listing
@@ -20,9 +18,11 @@ from ahstore.jobs.records import RUN_KIND
 from ahstore.storage.cells import Cell, CellState
 from ahstore.storage.contract import MissingError
 from ahstore.storage.leases import find_lease, list_leases
+from ahstore.upkeep.cell_walk import list_cells
 from ahstore.upkeep.policy import Policy
 from ahstore.versions.repository import Repository
 
+USER = "gc"
 LEFTOVER_SECONDS = 86_400.0
 HEARTBEATS = "hints/heartbeat/"
 LOGS = "logs/"
@@ -34,21 +34,27 @@ def finish_deletions(repo: Repository, policy: Policy) -> int:
     What no catalogue ever named may be an asset on its way here from another store, and is let be.
     Nothing is touched that a lease names: it may be just coming back.
     """
-    assets = Assets(repo, Folders(repo, "gc"), "gc")
-    found = [cell for cell in repo.cells.list("asset") if _is_live(repo, cell)]
-    named = {cell for record in list_leases(repo.cells) for cell in record.cells}
+    found = [cell for cell, _ in list_cells(repo.cells, "asset")]
+    leased = {cell for record in list_leases(repo.cells) for cell in record.cells}
+    there = _assets_there(repo)
     orphans = 0
     for cell in found:
         asset = AssetId(parse_entity_id(cell.key[0]))
-        if cell in named:
+        if asset in there or cell in leased or not _is_live(repo, cell):
             continue
-        try:
-            assets.get_by_id(asset)
-        except NotFoundError:
-            if _was_there(repo, asset):
-                assets.tombstone(asset)
-                orphans += 1
+        if _was_there(repo, asset):
+            Assets(repo, Folders(repo, USER), USER).tombstone(asset)
+            orphans += 1
     return orphans + _delete_runs_of_deleted_models(repo, policy)
+
+
+def _assets_there(repo: Repository) -> set[AssetId]:
+    """Return the ids of all assets that the catalogues name, each read once."""
+    return {
+        AssetId(Listing.from_value(read_row(repo, row)).id)
+        for folder in Folders(repo, USER).list()
+        for row in Catalogue(repo, catalogue_cell(folder.id)).view().scan()
+    }
 
 
 def _was_there(repo: Repository, asset: AssetId) -> bool:
@@ -97,15 +103,15 @@ def _delete_logs(repo: Repository) -> int:
     logs = list(repo.storage.list_folders(LOGS))
     if not logs:
         return 0
-    live = {cell.key[1] for cell in _live_runs(repo)}
-    gone = [RunId(parse_entity_id(run)) for run in logs if run not in live]
+    known = {cell.key[1]: cell for cell, _ in list_cells(repo.cells, RUN_KIND)}
+    gone = [
+        RunId(parse_entity_id(run))
+        for run in logs
+        if run not in known or not _is_live(repo, known[run])
+    ]
     for run in gone:
         delete_log(repo.storage, run)
     return len(gone)
-
-
-def _live_runs(repo: Repository) -> Iterator[Cell]:
-    return (cell for cell in repo.cells.list(RUN_KIND) if _is_live(repo, cell))
 
 
 def _is_live(repo: Repository, cell: Cell) -> bool:

@@ -112,4 +112,4 @@ def test_a_failing_disk_is_told_and_nothing_is_lost(
             except AhError as error:  # found by reading back, for instance
                 assert error.code in ("conflict", "lease-lost")  # noqa: PT017
 
-    assert try_at_each_write(rubbish, tmp_path, disturb, step=2) > 20
+    assert try_at_each_write(rubbish, tmp_path, disturb, step=4) > 20
