@@ -16,10 +16,11 @@ from ahstore.errors import InvalidInputError
 @click.option("--user", metavar="NAME", help="The name to act under; your system's if not given.")
 @pass_session
 def login(session: Session, url: str | None, user: str | None) -> None:
-    """Use the store at URL (file:///…, or a path) from now on; it is made if it is not there.
+    """Use the store at URL (s3://BUCKET/PREFIX, file:///…, a path) from now on, made if need be.
 
     Without URL, say which store is in force. No password is needed: who can write to the
-    store's files can write to the store.
+    store's files can write to the store. S3's credentials are its own: the environment, a
+    profile, a role; none of them is kept.
     """
     from ahstore.client.config import Login, write_login  # start-up
     from ahstore.client.store import Store
