@@ -60,7 +60,9 @@ def cli_page() -> Iterator[str]:
 def _command_section(
     command: click.Command, words: list[str], parent: click.Context | None
 ) -> Iterator[str]:
-    context = click.Context(command, info_name=words[-1], parent=parent)
+    # With its settings: a command remembers the help option that it is first asked for.
+    settings = command.context_settings
+    context = click.Context(command, info_name=words[-1], parent=parent, **settings)
     yield f"{'#' * min(len(words) + 1, 4)} {' '.join(words)}"
     yield ""
     yield from _usage(command, context)

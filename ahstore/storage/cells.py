@@ -169,11 +169,15 @@ class Cells:
         For gc alone, and never the newest version. Durable on return.
 
         Raises:
-            InvalidInputError: the version is the newest that is known here.
+            InvalidInputError: the version is the newest.
             StorageError: it failed; the version is as it was, or emptied.
         """
-        if version.number >= self._seen.get(cell.folder, version.number + 1):
-            raise InvalidInputError(f"version {version.number} of {cell} may be the newest")
+        folder, number = cell.folder, version.number
+        if self._seen.get(folder, -1) <= number:  # what was seen is no more than a lower bound
+            newest = self.storage.newest_version(folder, at_least=number)
+            if newest <= number:
+                raise InvalidInputError(f"version {number} of {cell} is the newest")
+            self._remember(folder, newest)
         emptied = replace(version, state=CellState.EMPTIED, value={})
         key = cell.folder + version_name(version.number)
         self.storage.hollow(key, encode_version(cell.folder, emptied))

@@ -380,6 +380,16 @@ def test_an_emptied_version_keeps_its_number_and_nonce(cells: Cells) -> None:
     assert cells.read(CELL).value == {"at": 2}
 
 
+def test_an_old_version_that_was_the_newest_when_last_seen_is_emptied(
+    cells: Cells, storage: FaultyStorage
+) -> None:
+    """gc would stop at a branch that has moved on since it was read."""
+    first = cells.swap(CELL, -1, {"at": 1})
+    fresh(storage).swap(CELL, 0, {"at": 2})
+    cells.hollow(CELL, first)
+    assert cells.read_version(CELL, 0).state is CellState.EMPTIED
+
+
 def test_the_newest_version_is_never_emptied(cells: Cells) -> None:
     """A head taken away would be a branch lost."""
     newest = cells.swap(CELL, -1, {"at": 1})
