@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -274,9 +275,9 @@ def test_a_repository_that_vanishes_fails_the_run(house: House) -> None:
     code = house.make_code({"train.py": ""})
     stored = house.jobs._records.create  # type: ignore[attr-defined]
 
-    def vanish(record: RunRecord) -> RunRecord:
+    def vanish(record: RunRecord, *more: Any) -> RunRecord:
         code.rename(house.root / "gone")
-        return stored(record)
+        return stored(record, *more)
 
     house.jobs._records.create = vanish  # type: ignore[attr-defined,method-assign]
     record = house.wait(house.train())
