@@ -14,7 +14,7 @@ from ahstore.cli.session import Session, pass_session
 from ahstore.cli.table import clean, table
 
 if TYPE_CHECKING:
-    from ahstore.jobs.comparison import Comparison
+    from ahstore.jobs.provenance.comparison import Comparison
 
 
 @click.command(cls=Verb)
@@ -50,7 +50,7 @@ def compare(
       ah compare image-classification/mnist-cnn-keras:main --along --chart accuracy
       ah compare image-classification/mnist-cnn-keras --html > comparison.html
     """  # noqa: D301  \b is a control character here
-    from ahstore.jobs import comparison_formats as formats  # start-up
+    from ahstore.jobs.provenance import comparison_formats as formats  # start-up
 
     wanted = list(dict.fromkeys([*metrics, *([chart] if chart else [])])) if metrics else []
     found = session.store().compare(paths, dataset=dataset, metrics=wanted, sort=sort, along=along)
@@ -67,7 +67,7 @@ def compare(
 
 
 def _table(session: Session, found: Comparison) -> None:
-    from ahstore.jobs import comparison_formats as formats  # start-up
+    from ahstore.jobs.provenance import comparison_formats as formats  # start-up
 
     if not found.lines:
         session.info("No evaluations")

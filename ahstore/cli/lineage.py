@@ -34,7 +34,7 @@ def lineage(
     Example:
       ah lineage dataset/image-classification/mnist --down
     """  # noqa: D301  \b is a control character here
-    from ahstore.jobs import lineage_formats as formats  # start-up
+    from ahstore.jobs.provenance import lineage_formats as formats  # start-up
 
     version = session.store().version(path)
     up, down = direction != "down", direction != "up"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ahstore.client.folder import Folder
 from ahstore.client.version import Version
 from ahstore.errors import InvalidInputError
-from ahstore.jobs.comparison import Comparison, Subject, along, compare
+from ahstore.jobs.provenance.comparison import Comparison, Subject, along, compare
 
 if TYPE_CHECKING:
     from ahstore.client.store import Store

@@ -91,7 +91,7 @@ class Run:
         """
         if self.record.spec.type != "rerun" or self.status != "Succeeded":
             return None
-        from ahstore.jobs.verdict import VERDICT_KEY  # start-up
+        from ahstore.jobs.provenance.verdict import VERDICT_KEY  # start-up
 
         assert self.record.evaluation is not None
         results = self._core.hub.get_evaluation(self.record.evaluation).results

@@ -33,7 +33,7 @@ from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
 
 if TYPE_CHECKING:
-    from ahstore.jobs.comparison import Comparison
+    from ahstore.jobs.provenance.comparison import Comparison
     from ahstore.transfer.exporting import ExportResult
     from ahstore.transfer.results import TransferResult
     from ahstore.upkeep.damage import FsckReport

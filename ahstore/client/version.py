@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ahstore.client.asset import Dataset, Model
     from ahstore.client.ref import Commit
     from ahstore.client.run import Run
-    from ahstore.jobs.lineage import Lineage
+    from ahstore.jobs.provenance.lineage import Lineage
     from ahstore.versions.restoring.checkout import DownloadResult
 
 Additions = Sequence[str | os.PathLike[str]] | Mapping[str | os.PathLike[str], str]

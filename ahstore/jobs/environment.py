@@ -12,7 +12,7 @@ import site
 import sys
 from collections.abc import Mapping
 
-from ahstore.jobs.git_source import GitSource
+from ahstore.jobs.code.git_source import GitSource
 
 _PASSED_ON = frozenset(
     [

@@ -14,13 +14,14 @@ from ahstore.errors import AhError, InvalidInputError
 from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord
 from ahstore.ids import CommitId, RunId, new_entity_id
-from ahstore.jobs.explanation import explain
-from ahstore.jobs.lineage import Lineage, LineageReader
 from ahstore.jobs.logs import METRICS, LogReader, delete_log
 from ahstore.jobs.metrics import Point, parse_points
 from ahstore.jobs.observer import Observer
+from ahstore.jobs.provenance.explanation import explain
+from ahstore.jobs.provenance.lineage import Lineage, LineageReader
 from ahstore.jobs.records import RunRecord, RunRecords, run_cell
-from ahstore.jobs.spawn import Orders, spawn_supervisor
+from ahstore.jobs.running.spawn import Orders, spawn_supervisor
+from ahstore.jobs.running.workspace import Workspace
 from ahstore.jobs.submission import (
     GitArguments,
     Submission,
@@ -28,7 +29,6 @@ from ahstore.jobs.submission import (
     submit_rerun,
     submit_train,
 )
-from ahstore.jobs.workspace import Workspace
 from ahstore.storage.process import ProcessIdentity
 
 FIRST_PAUSE_SECONDS = 0.05

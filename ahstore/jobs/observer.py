@@ -14,8 +14,8 @@ from ahstore.hub.assets import evaluations_cell
 from ahstore.hub.hub import Hub
 from ahstore.ids import EvaluationId
 from ahstore.jobs.heartbeat import is_silent
-from ahstore.jobs.processes import end_leftovers
 from ahstore.jobs.records import RunRecord, RunRecords
+from ahstore.jobs.running.processes import end_leftovers
 from ahstore.storage.lease_record import SILENCE_SECONDS
 from ahstore.versions.refs import Refs, ref_cell
 

@@ -18,11 +18,11 @@ from ahstore.errors import InvalidInputError, UnsupportedError
 from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord
 from ahstore.hub.sizes import parse_size
-from ahstore.jobs.command import choose_command
+from ahstore.jobs.code.command import choose_command
+from ahstore.jobs.code.git import Git, check_revision
+from ahstore.jobs.code.git_source import GitSource, parse_git_source
 from ahstore.jobs.environment import caller_environment
-from ahstore.jobs.git import Git, check_revision
-from ahstore.jobs.git_source import GitSource, parse_git_source
-from ahstore.jobs.origin import find_origin
+from ahstore.jobs.provenance.origin import find_origin
 from ahstore.jobs.spec import (
     CodeVersion,
     PinnedVersion,

@@ -12,7 +12,7 @@ import pytest
 from ahstore.client.store import Store
 from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.hub.measures import best, low_is_good, numbers_of
-from ahstore.jobs.comparison_formats import as_bars, as_csv, as_html, cells, titles
+from ahstore.jobs.provenance.comparison_formats import as_bars, as_csv, as_html, cells, titles
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from ahstore.jobs import supervisor
+from ahstore.jobs.running import supervisor
 
 
 def on_phase(phase: str) -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from ahstore.jobs.user_process import Limits, UserProcess
+from ahstore.jobs.running.user_process import Limits, UserProcess
 
 
 def main() -> None:

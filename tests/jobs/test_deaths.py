@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from ahstore.ids import RunId
-from ahstore.jobs import spawn
 from ahstore.jobs.jobs import Jobs
 from ahstore.jobs.observer import Observer
-from ahstore.jobs.processes import leftovers
 from ahstore.jobs.records import RunRecord, RunRecords
+from ahstore.jobs.running import spawn
+from ahstore.jobs.running.processes import leftovers
 from ahstore.storage.process import ProcessIdentity
 from tests.jobs.conftest import House
 
@@ -156,7 +156,7 @@ CALLER = """
 import os, signal, sys, time
 from ahstore.hub.hub import Hub
 from ahstore.ids import AssetId
-from ahstore.jobs import spawn
+from ahstore.jobs.running import spawn
 from ahstore.jobs.jobs import Jobs
 from ahstore.jobs.records import RunRecords
 from ahstore.versions.repository import Repository
@@ -318,7 +318,7 @@ def test_a_supervisor_of_another_run_does_nothing(house: House) -> None:
         "secret_url": None,
     }
     stranger = subprocess.run(
-        [sys.executable, "-m", "ahstore.jobs.supervisor", run.id],
+        [sys.executable, "-m", "ahstore.jobs.running.supervisor", run.id],
         input=json.dumps(orders),
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])},
         text=True,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ahstore.errors import InvalidInputError, NotFoundError, RunFailedError, UnsupportedError
+from ahstore.jobs.code.git import Git, check_revision
+from ahstore.jobs.code.git_source import GitSource, parse_git_source
 from ahstore.jobs.environment import git_environment
-from ahstore.jobs.git import Git, check_revision
-from ahstore.jobs.git_source import GitSource, parse_git_source
 from tests.jobs.repositories import commit, git, make_repository
 
 HOSTILE_REVISIONS = [

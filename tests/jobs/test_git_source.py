@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ahstore.errors import AhError, InvalidInputError, NotFoundError
-from ahstore.jobs.git_source import GitSource, parse_git_source, strip_userinfo
+from ahstore.jobs.code.git_source import GitSource, parse_git_source, strip_userinfo
 
 REFUSED = [
     "",

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from ahstore.ids import CommitId
-from ahstore.jobs.lineage import Lineage, LineageReader
-from ahstore.jobs.lineage_formats import as_dot, as_mermaid, as_tree
-from ahstore.jobs.origin import find_origin
+from ahstore.jobs.provenance.lineage import Lineage, LineageReader
+from ahstore.jobs.provenance.lineage_formats import as_dot, as_mermaid, as_tree
+from ahstore.jobs.provenance.origin import find_origin
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.versions.adding.commits import commit_files, commit_tree
 from tests.jobs.conftest import House

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from ahstore.codec.canonical import decode, encode
 from ahstore.errors import AhError, CorruptError, InvalidInputError, NotFoundError, StorageFullError
 from ahstore.ids import AssetId, CommitId, EntityId, RunId, new_entity_id
-from ahstore.jobs.command import choose_command, executable_argv, program_name
+from ahstore.jobs.code.command import choose_command, executable_argv, program_name
 from ahstore.jobs.logs import LogReader, LogWriter
+from ahstore.jobs.running.usage import folder_usage
+from ahstore.jobs.running.workspace import Workspace
 from ahstore.jobs.spec import CodeVersion, PinnedVersion, RunSpec, check_subpath
-from ahstore.jobs.usage import folder_usage
-from ahstore.jobs.workspace import Workspace
 from ahstore.storage.contract import Storage
 from ahstore.storage.memory import MemoryStorage
 

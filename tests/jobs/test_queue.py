@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ahstore.errors import InvalidInputError
 from ahstore.ids import EntityId, RunId, new_entity_id
-from ahstore.jobs.queueing import Ticket
+from ahstore.jobs.running.queueing import Ticket
 from ahstore.jobs.sweep import branch_names, combinations
 from tests.jobs.conftest import House
 

@@ -129,7 +129,7 @@ def test_a_rerun_that_fails_says_nothing_of_the_version(house: House) -> None:
 
 
 def test_changed_surroundings_are_told(house: House) -> None:
-    from ahstore.jobs.verdict import _changed
+    from ahstore.jobs.provenance.verdict import _changed
 
     then = {"python": "3.10.1", "cpu": "x", "packages": "numpy==1.0 gone==2"}
     now = {"python": "3.10.1", "cpu": "y", "packages": {"numpy": "1.1", "new": "3"}}

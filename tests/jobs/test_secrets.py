@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from ahstore.ids import RunId, new_entity_id
-from ahstore.jobs import spawn
+from ahstore.jobs.code.git_source import GitSource, secrets_of
 from ahstore.jobs.environment import run_environment
-from ahstore.jobs.git_source import GitSource, secrets_of
 from ahstore.jobs.logs import LogReader, LogWriter
+from ahstore.jobs.running import spawn
 from tests.jobs.conftest import House
 
 CANARY = "c4n4ry-s3cret"

@@ -8,7 +8,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from ahstore.jobs.surroundings import Inspection, describe
+from ahstore.jobs.running.surroundings import Inspection, describe
 from tests.jobs.conftest import House
 
 BIG = """

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ahstore.jobs.processes import end_leftovers, leftovers
-from ahstore.jobs.usage import folder_usage
+from ahstore.jobs.running.processes import end_leftovers, leftovers
+from ahstore.jobs.running.usage import folder_usage
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("process_driver.py")

@@ -1,4 +1,4 @@
-"""The process that carries out one run: ``python -m ahstore.jobs.supervisor RUN``.
+"""The process that carries out one run: ``python -m ahstore.jobs.running.supervisor RUN``.
 
 This is only its beginning, which must be quick: fork off, say who it is, wait for orders
 (``spawn.py``). The work is done by ``supervision.py``, loaded while the caller writes the record.
@@ -30,7 +30,9 @@ def main(on_phase: Callable[[str], None] = lambda _: None) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
 
-    from ahstore.jobs.supervision import carry_out  # start-up: the caller waits for the above
+    from ahstore.jobs.running.supervision import (
+        carry_out,  # start-up: the caller waits for the above
+    )
 
     with os.fdopen(0, "rb", closefd=False) as orders:
         text = orders.read().decode()

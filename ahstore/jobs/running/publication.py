@@ -14,13 +14,13 @@ from ahstore.errors import AhError, InvalidInputError, RunFailedError
 from ahstore.hub.evaluations import NewEvaluation
 from ahstore.hub.hub import Hub
 from ahstore.ids import CommitId, EvaluationId
-from ahstore.jobs.command import program_name
-from ahstore.jobs.metadata import METADATA_NAME, encode_metadata
-from ahstore.jobs.outputs import explain, has_files, read_metrics, read_results
+from ahstore.jobs.code.command import program_name
+from ahstore.jobs.provenance.verdict import VERDICT_KEY, judge
 from ahstore.jobs.records import RunRecord, RunRecords
-from ahstore.jobs.verdict import VERDICT_KEY, judge
-from ahstore.jobs.watch import check_goes_on
-from ahstore.jobs.workspace import Workspace
+from ahstore.jobs.running.metadata import METADATA_NAME, encode_metadata
+from ahstore.jobs.running.outputs import explain, has_files, read_metrics, read_results
+from ahstore.jobs.running.watch import check_goes_on
+from ahstore.jobs.running.workspace import Workspace
 from ahstore.versions.adding.commits import MAIN, commit_tree
 from ahstore.versions.refs import Refs
 

@@ -15,7 +15,7 @@ from ahstore.errors import NotFoundError
 from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord, EvaluationRecord
 from ahstore.ids import AssetId, CommitId
-from ahstore.jobs.origin import Origin, find_origin
+from ahstore.jobs.provenance.origin import Origin, find_origin
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.spec import CodeVersion
 from ahstore.objects.commit import Commit

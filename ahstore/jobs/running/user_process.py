@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ahstore.errors import StorageError
-from ahstore.jobs import launch
-from ahstore.jobs.processes import (
+from ahstore.jobs.running import launch
+from ahstore.jobs.running.processes import (
     become_subreaper,
     descendants,
     end_descendants,
     resident_bytes,
 )
-from ahstore.jobs.usage import folder_usage, unlinked_usage
+from ahstore.jobs.running.usage import folder_usage, unlinked_usage
 
 TICK_SECONDS = 0.1
 USAGE_SECONDS = 0.25

@@ -15,7 +15,7 @@ from typing import Any
 
 from ahstore._version import __version__
 from ahstore.codec.canonical import Value
-from ahstore.jobs import inspect_python
+from ahstore.jobs.running import inspect_python
 
 SCHEMA = 1
 ENGINE = "local"

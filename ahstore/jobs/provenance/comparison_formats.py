@@ -11,7 +11,7 @@ from html import escape
 from typing import Any
 
 from ahstore.hub.measures import low_is_good
-from ahstore.jobs.comparison import Comparison, Line
+from ahstore.jobs.provenance.comparison import Comparison, Line
 
 SHORT_ID = 8
 BAR_CELLS = 40

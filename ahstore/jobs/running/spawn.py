@@ -22,10 +22,10 @@ from typing import Any
 from ahstore.errors import CorruptError, StorageError
 from ahstore.ids import RunId
 from ahstore.jobs.environment import caller_environment
-from ahstore.jobs.workspace import Workspace
+from ahstore.jobs.running.workspace import Workspace
 from ahstore.storage.process import ProcessIdentity
 
-SUPERVISOR_MODULE = "ahstore.jobs.supervisor"
+SUPERVISOR_MODULE = "ahstore.jobs.running.supervisor"
 SUPERVISOR_LOG = "supervisor.log"
 SPAWN_SECONDS = 60.0
 
@@ -119,7 +119,7 @@ def spawn_supervisor(run: RunId, workspace: Workspace) -> WaitingSupervisor:
 def _environment() -> dict[str, str]:
     """Return the caller's environment, in which this very ahstore is found."""
     environment = caller_environment()
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[3])
     given = environment.get("PYTHONPATH", "").split(os.pathsep)
     # The supervisor works elsewhere: a relative folder would mean another there.
     path = [root, *(os.path.abspath(folder) for folder in given if folder)]

@@ -13,7 +13,7 @@ from typing import Any
 
 from ahstore.errors import AhError, InvalidInputError
 from ahstore.ids import AssetId, CommitId, RunId, check_address, parse_entity_id
-from ahstore.jobs.metadata import METADATA_NAME
+from ahstore.jobs.running.metadata import METADATA_NAME
 from ahstore.jobs.spec import CodeVersion, PinnedVersion
 from ahstore.objects.commit import Commit
 from ahstore.versions.repository import Repository

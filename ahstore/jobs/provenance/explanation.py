@@ -10,8 +10,8 @@ from ahstore.errors import NotFoundError
 from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord, EvaluationRecord
 from ahstore.ids import AssetId, CommitId
-from ahstore.jobs.lineage import LineageReader
-from ahstore.jobs.origin import Origin
+from ahstore.jobs.provenance.lineage import LineageReader
+from ahstore.jobs.provenance.origin import Origin
 from ahstore.jobs.spec import PinnedVersion
 from ahstore.objects.commit import Commit
 

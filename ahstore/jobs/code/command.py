@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Container, Sequence
 
 from ahstore.errors import InvalidInputError, NotFoundError
+from ahstore.jobs.running.workspace import PYTHONS
 from ahstore.jobs.spec import RunType
-from ahstore.jobs.workspace import PYTHONS
 
 if sys.version_info >= (3, 11):
     import tomllib

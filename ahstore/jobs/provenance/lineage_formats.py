@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
-from ahstore.jobs.lineage import Edge, Lineage, Node
+from ahstore.jobs.provenance.lineage import Edge, Lineage, Node
 
 ID_LENGTH = 8
 LABEL_LENGTH = 80

@@ -14,7 +14,7 @@ from typing import Any
 
 from ahstore.errors import InvalidInputError, RunFailedError
 from ahstore.jobs.metrics import MAX_LINE_BYTES, last_values, parse_point
-from ahstore.jobs.workspace import METRICS_NAME
+from ahstore.jobs.running.workspace import METRICS_NAME
 
 RESULT_SUFFIX = ".json"
 MAX_RESULT_BYTES = 1 << 20

@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ahstore.errors import InvalidInputError, NotFoundError, RunFailedError, UnsupportedError
+from ahstore.jobs.code.git_source import GitSource, strip_userinfo
 from ahstore.jobs.environment import git_environment
-from ahstore.jobs.git_source import GitSource, strip_userinfo
 
 LOOK_UP_SECONDS = 60.0
 FETCH_SECONDS = 3600.0

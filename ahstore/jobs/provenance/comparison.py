@@ -18,8 +18,8 @@ from ahstore.hub.hub import Hub
 from ahstore.hub.measures import low_is_good, numbers_of
 from ahstore.hub.records import AssetRecord, EvaluationRecord
 from ahstore.ids import AssetId, CommitId
-from ahstore.jobs.origin import find_origin
-from ahstore.jobs.verdict import VERDICT_KEY
+from ahstore.jobs.provenance.origin import find_origin
+from ahstore.jobs.provenance.verdict import VERDICT_KEY
 from ahstore.versions.history.log import log
 
 MAX_METRICS = 1000

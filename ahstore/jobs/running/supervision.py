@@ -21,24 +21,24 @@ from ahstore.errors import AhError, NotFoundError, OutcomeUnknownError, RunFaile
 from ahstore.hub.hub import Hub
 from ahstore.hub.sizes import format_size
 from ahstore.ids import AssetId, CommitId, RunId, parse_entity_id
-from ahstore.jobs.command import choose_command, executable_argv, program_name
+from ahstore.jobs.code.command import choose_command, executable_argv, program_name
+from ahstore.jobs.code.git import Git
+from ahstore.jobs.code.git_source import GitSource, secrets_of
 from ahstore.jobs.environment import caller_environment, run_environment
-from ahstore.jobs.git import Git
-from ahstore.jobs.git_source import GitSource, secrets_of
 from ahstore.jobs.heartbeat import Heart
 from ahstore.jobs.logs import METRICS, LogWriter
 from ahstore.jobs.metrics import MetricsTail
 from ahstore.jobs.observer import Observer
-from ahstore.jobs.publication import Publication
-from ahstore.jobs.queueing import QUEUE_FOLDER, Ticket
 from ahstore.jobs.records import RunRecord, RunRecords, RunState
-from ahstore.jobs.spawn import Orders
+from ahstore.jobs.running.publication import Publication
+from ahstore.jobs.running.queueing import QUEUE_FOLDER, Ticket
+from ahstore.jobs.running.spawn import Orders
+from ahstore.jobs.running.surroundings import Inspection, describe
+from ahstore.jobs.running.usage import folder_usage
+from ahstore.jobs.running.user_process import Ending, Limits, UserProcess
+from ahstore.jobs.running.watch import RunOverError, StopRequestedError, Watch, check_goes_on
+from ahstore.jobs.running.workspace import PYTHONS, Workspace
 from ahstore.jobs.spec import params_to_json
-from ahstore.jobs.surroundings import Inspection, describe
-from ahstore.jobs.usage import folder_usage
-from ahstore.jobs.user_process import Ending, Limits, UserProcess
-from ahstore.jobs.watch import RunOverError, StopRequestedError, Watch, check_goes_on
-from ahstore.jobs.workspace import PYTHONS, Workspace
 from ahstore.storage.process import ProcessIdentity
 from ahstore.versions.monitor import Monitor
 from ahstore.versions.repository import Repository

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from ahstore.errors import UnsupportedError
 from ahstore.ids import CommitId
-from ahstore.jobs.metadata import METADATA_NAME
-from ahstore.jobs.origin import find_origin
+from ahstore.jobs.provenance.origin import find_origin
 from ahstore.jobs.records import NAME_PREFIX, RunRecord
+from ahstore.jobs.running.metadata import METADATA_NAME
 from ahstore.objects.file import PATH
 from ahstore.versions.adding.changes import Change
 from ahstore.versions.adding.commits import commit_tree, preview

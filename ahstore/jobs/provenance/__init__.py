@@ -1,0 +1,1 @@
+"""What finished runs answer: where a version comes from, what was made of it, whether it can be made again."""
