@@ -12,12 +12,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Literal
 
-from ahstore.client.asset import Dataset, Model
 from ahstore.client.branch import Branch
 from ahstore.client.config import Login, forget_login, load_settings, write_login
 from ahstore.client.core import Notify, silent
+from ahstore.client.dataset import Dataset
 from ahstore.client.describe import Records
 from ahstore.client.folder import Folder
+from ahstore.client.model import Model
 from ahstore.client.ref import Commit, Tag
 from ahstore.client.run import Run
 from ahstore.client.store import Resource, Store

@@ -76,6 +76,12 @@ def run_options(command: Command) -> Command:
     return command
 
 
+def what_to_run(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``run_options`` took as the arguments of `Model.train` and `Version.evaluate`."""
+    params = given.pop("params")
+    return {**given, "params": parse_pairs(params, "parameter")}
+
+
 def parse_pairs(texts: Sequence[str], what: str) -> dict[str, Any]:
     """Return ``KEY=VALUE`` arguments by key; a value that is JSON (a number, true …) is taken as such.
 

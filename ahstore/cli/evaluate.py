@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from ahstore.cli.arguments import parse_pairs, run_options
+from ahstore.cli.arguments import run_options, what_to_run
 from ahstore.cli.lazy import Verb
 from ahstore.cli.paths import PATH
 from ahstore.cli.runs import after_start
@@ -17,17 +19,11 @@ from ahstore.cli.session import Session, pass_session
 @pass_session
 def evaluate(
     session: Session,
+    /,
     path: str,
-    dataset: str,
-    volume: str,
-    git_repo: str,
-    git_revision: str,
-    git_subpath: str,
-    params: tuple[str, ...],
-    timeout: float | None,
-    at_once: int | None,
     wait: bool,
     as_json: bool,
+    **given: Any,
 ) -> int:
     """Evaluate a model's version with the code of a git repository, as a local process.
 
@@ -40,18 +36,5 @@ def evaluate(
       ah evaluate image-classification/mnist-cnn-keras:epoch-5 -d image-classification/mnist \\
           -v 100Mi -r https://github.com/user/repo -i master -s mnist
     """  # noqa: D301  \b is a control character here
-    run = (
-        session.store()
-        .version(path, type_="model")
-        .evaluate(
-            dataset=dataset,
-            volume=volume,
-            git_repo=git_repo,
-            git_revision=git_revision,
-            git_subpath=git_subpath,
-            params=parse_pairs(params, "parameter"),
-            timeout=timeout,
-            at_once=at_once,
-        )
-    )
+    run = session.store().version(path, type_="model").evaluate(**what_to_run(given))
     return after_start(session, run, wait=wait, as_json=as_json)

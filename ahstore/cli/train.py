@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ahstore.cli.arguments import parse_grid, parse_pairs, run_options
+from ahstore.cli.arguments import parse_grid, run_options, what_to_run
 from ahstore.cli.lazy import Verb
 from ahstore.cli.paths import PATH
 from ahstore.cli.runs import after_start, after_sweep
@@ -36,20 +36,14 @@ from ahstore.cli.session import Session, pass_session
 @pass_session
 def train(
     session: Session,
+    /,
     path: str,
     branch: str,
     checkpoint: str | None,
-    dataset: str,
-    volume: str,
-    git_repo: str,
-    git_revision: str,
-    git_subpath: str,
-    params: tuple[str, ...],
-    timeout: float | None,
-    at_once: int | None,
     sweeps: tuple[str, ...],
     wait: bool,
     as_json: bool,
+    **given: Any,
 ) -> int:
     """Train MODEL with the code of a git repository, as a local process.
 
@@ -66,17 +60,7 @@ def train(
       ah train F/A -b try --sweep lr=0.1,0.01 --sweep bs=16,32 --at-once 2 --wait …
     """  # noqa: D301  \b is a control character here
     model = session.store().model(path)
-    options: dict[str, Any] = {
-        "dataset": dataset,
-        "checkpoint": checkpoint,
-        "volume": volume,
-        "git_repo": git_repo,
-        "git_revision": git_revision,
-        "git_subpath": git_subpath,
-        "params": parse_pairs(params, "parameter"),
-        "timeout": timeout,
-        "at_once": at_once,
-    }
+    options = {"checkpoint": checkpoint, **what_to_run(given)}
     if sweeps:
         runs = model.sweep(branch, parse_grid(sweeps), **options)
         return after_sweep(session, runs, wait=wait, as_json=as_json)

@@ -1,4 +1,4 @@
-"""Models and datasets: their branches, tags, commits, objects, and the runs of models."""
+"""What models and datasets have in common: branches, tags, commits, objects."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from ahstore.client import describe
 from ahstore.client.branch import Branch, merge_versions
 from ahstore.client.core import Core, check_sequence
 from ahstore.client.ref import Commit, Tag, find_version
-from ahstore.client.run import Run
-from ahstore.client.target import find_asset_record
-from ahstore.client.version import Additions, Version
+from ahstore.client.version import Version
 from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.hub.paths import DEFAULT_REF
 from ahstore.hub.records import AssetRecord
@@ -24,7 +22,7 @@ from ahstore.versions.resolve import resolve
 
 if TYPE_CHECKING:
     from ahstore.client.folder import Folder
-    from ahstore.jobs.records import RunRecord
+    from ahstore.client.model import Model
     from ahstore.versions.restoring.checkout import DownloadResult
 
 
@@ -93,14 +91,14 @@ class Asset:
         commit, via = self._source(source)
         self.core.refs.create(self.record.id, name, "branch", commit, by=self.core.user, via=via)
         self.core.notify(f"Creating branch {name} of {self.title}")
-        return Branch(self.as_concrete(), name)
+        return Branch(self, name)
 
     def create_tag(self, name: str, source: str | Version = DEFAULT_REF) -> Tag:
         """Create a tag at ``source``; as `create_branch`."""
         commit, via = self._source(source)
         self.core.refs.create(self.record.id, name, "tag", commit, by=self.core.user, via=via)
         self.core.notify(f"Creating tag {name} of {self.title}")
-        return Tag(self.as_concrete(), name)
+        return Tag(self, name)
 
     def get_branch(self, name: str) -> Branch:
         """Return a branch.
@@ -108,7 +106,7 @@ class Asset:
         Raises:
             NotFoundError: there is none of this name.
         """
-        branch = Branch(self.as_concrete(), name)
+        branch = Branch(self, name)
         _ = branch.head
         return branch
 
@@ -118,7 +116,7 @@ class Asset:
         Raises:
             NotFoundError: there is none of this name.
         """
-        tag = Tag(self.as_concrete(), name)
+        tag = Tag(self, name)
         _ = tag.head
         return tag
 
@@ -140,13 +138,13 @@ class Asset:
         """
         undelete(self.core.repo, self.record.id, name, "branch", by=self.core.user)
         self.core.notify(f"Bringing back branch {name} of {self.title}")
-        return Branch(self.as_concrete(), name)
+        return Branch(self, name)
 
     def undelete_tag(self, name: str) -> Tag:
         """Bring a deleted tag back; as `undelete_branch`."""
         undelete(self.core.repo, self.record.id, name, "tag", by=self.core.user)
         self.core.notify(f"Bringing back tag {name} of {self.title}")
-        return Tag(self.as_concrete(), name)
+        return Tag(self, name)
 
     def version(self, ref: str = DEFAULT_REF) -> Version:
         """Return the branch, tag or commit that ``ref`` means (`v1`, `tag/x`, `main~2`, `4d6988c3`)."""
@@ -169,7 +167,7 @@ class Asset:
     # What the branch ``main`` holds.
 
     def _main(self) -> Branch:
-        return Branch(self.as_concrete(), DEFAULT_REF)
+        return Branch(self, DEFAULT_REF)
 
     def list_commit(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Return the history of ``main``, newest first."""
@@ -265,7 +263,7 @@ class Asset:
         """
         version = self.version(source) if isinstance(source, str) else source
         made = merge_versions(
-            Branch(self.as_concrete(), target),
+            Branch(self, target),
             version,
             msg=msg,
             strategy=strategy,
@@ -278,7 +276,7 @@ class Asset:
 
     def commit_of(self, commit: CommitId) -> Commit:
         """Return the commit of this asset with this id, unchecked."""
-        return Commit(self.as_concrete(), commit)
+        return Commit(self, commit)
 
     def expected(self, expect: str | Commit | None, branch: str) -> CommitId | None:
         """Return the commit that a caller expects at a branch's head.
@@ -298,37 +296,13 @@ class Asset:
                 id=expect,
             ) from None
 
-    def as_concrete(self) -> Model | Dataset:
-        """Return this asset as the class it is."""
-        if isinstance(self, Model | Dataset):
-            return self
-        return make_asset(self.core, self.record)
-
     def as_model(self) -> Model:
         """Return this asset as the model it must be.
 
         Raises:
             InvalidInputError: it is a dataset.
         """
-        if isinstance(self, Model):
-            return self
         raise InvalidInputError(f"{self.path} is a dataset; only models are trained and evaluated")
-
-    def find_dataset(self, dataset: Dataset | Version | str) -> tuple[Dataset, str]:
-        """Return a dataset and the reference of its version, however it was given.
-
-        Raises:
-            InvalidInputError: it is no dataset.
-            NotFoundError: there is no dataset at this path.
-        """
-        if isinstance(dataset, str):
-            record, ref = find_asset_record(self.core.hub, dataset, only_type="dataset")
-            return Dataset(self.core, record), ref or DEFAULT_REF
-        if isinstance(dataset, Dataset):
-            return dataset, DEFAULT_REF
-        if isinstance(dataset, Version) and isinstance(dataset.asset, Dataset):
-            return dataset.asset, dataset.ref
-        raise InvalidInputError(f"{dataset!r} is no dataset")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r})"
@@ -338,152 +312,3 @@ class Asset:
 
     def __hash__(self) -> int:
         return hash(self.record.id)
-
-
-class Model(Asset):
-    """A model: versions of its files, the runs that made them and what was measured on them."""
-
-    def train(
-        self,
-        branch: str,
-        dataset: Dataset | Version | str,
-        volume: str | int,
-        git_repo: str,
-        git_revision: str,
-        git_subpath: str = ".",
-        *,
-        checkpoint: Version | str | None = None,
-        params: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        at_once: int | None = None,
-    ) -> Run:
-        """Start a training and return at once; the run goes on by itself.
-
-        What the code leaves in ``AH_OUTPUT_DIR`` becomes one commit on ``branch``.
-
-        Args:
-            branch: target branch, made when the training succeeds if it is not there.
-            dataset: a dataset (its ``main``), a version of one, or a path.
-            volume: the most that the run's files may take, ``100Mi`` or bytes.
-            git_repo: URL or local path of the repository with the code.
-            git_revision: branch, tag or commit.
-            git_subpath: folder of the code in the repository.
-            checkpoint: a model's version to continue from, or its path.
-            params: given to the code as JSON in ``AH_PARAMS``.
-            timeout: seconds after which the run is ended as failed.
-            at_once: queue the run: it waits while so many queued before it, on this machine, wait
-                or work.
-
-        Raises:
-            InvalidInputError: an argument is malformed.
-            NotFoundError: there is no such dataset, checkpoint, repository, revision or folder.
-        """
-        data, data_ref = self.find_dataset(dataset)
-        record = self.core.jobs.train(
-            self.record,
-            branch=branch,
-            dataset=data.record,
-            dataset_ref=data_ref,
-            checkpoint=None if checkpoint is None else self._checkpoint(checkpoint),
-            volume=volume,
-            git_repo=git_repo,
-            git_revision=git_revision,
-            git_subpath=git_subpath,
-            params=params,
-            timeout=timeout,
-            at_once=at_once,
-        )
-        run = self.run_of(record)
-        what = "Training"
-        if run.checkpoint_id:
-            what = f"Continue training commit {run.checkpoint_id[:8]}"
-        self.core.notify(f"{what} with codes {run.git_repo} and dataset {data.name}")
-        self.core.notify(f"Generated model files will be saved to branch {branch} of {self.title}")
-        return run
-
-    def sweep(
-        self,
-        branch: str,
-        grid: Mapping[str, Sequence[Any]],
-        *,
-        params: Mapping[str, Any] | None = None,
-        **options: Any,
-    ) -> list[Run]:
-        """Start a training for every combination of the values in ``grid``, a branch for each.
-
-        Args:
-            branch: what the branches' names begin with: ``sweep`` gives ``sweep-lr-0.1-bs-32``.
-            grid: values by parameter, ``{"lr": [0.1, 0.01], "bs": [16, 32]}``.
-            params: further parameters, the same for all.
-            options: as for `train`; ``at_once`` bounds how many work at once.
-
-        Raises:
-            InvalidInputError: a parameter has no value, or there are too many combinations.
-        """
-        from ahstore.jobs.sweep import branch_names, combinations  # start-up
-
-        points = combinations(grid)
-        return [
-            self.train(name, params={**(params or {}), **point}, **options)
-            for point, name in zip(points, branch_names(branch, points), strict=True)
-        ]
-
-    def _checkpoint(self, checkpoint: Version | str) -> tuple[AssetRecord, str]:
-        if isinstance(checkpoint, str):
-            record, ref = find_asset_record(self.core.hub, checkpoint, only_type="model")
-            return record, ref or DEFAULT_REF
-        return checkpoint.asset.as_model().record, checkpoint.ref
-
-    def list_workflow(self) -> list[dict[str, Any]]:
-        """Return the train and evaluate runs of this model, newest first."""
-        return [run.to_dict() for run in self.runs()]
-
-    def runs(self) -> Iterator[Run]:
-        """Yield the runs of this model, newest first."""
-        for record in self.core.jobs.list(self.record):
-            yield self.run_of(record)
-
-    def list_evaluation(self) -> list[dict[str, Any]]:
-        """Return the evaluations of all commits of this model, newest first."""
-        records = self.core.hub.list_evaluations(self.record)
-        return [describe.evaluation(record) for record in records]
-
-    def get_workflow(self, name: str) -> Run:
-        """Return a run of this model by name or id.
-
-        Raises:
-            NotFoundError: the model has no such run.
-        """
-        record = self.core.jobs.get(name)
-        if record.spec.model != self.record.id:
-            raise NotFoundError(f"there is no run {name!r} of {self.title}", name=name)
-        return self.run_of(record)
-
-    def run_of(self, record: RunRecord) -> Run:
-        """Return the run that a record tells of."""
-        return Run(self.core, record)
-
-
-class Dataset(Asset):
-    """A dataset: versions of its files."""
-
-    def create_commit(
-        self,
-        msg: str,
-        delete: Sequence[str] | None = None,
-        add: Additions | None = None,
-        *,
-        expect: str | Commit | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        rehash: bool = False,
-        monitor: Monitor = SILENT,
-    ) -> Commit | None:
-        """Commit to ``main``; see `Branch.create_commit`."""
-        return self._main().create_commit(
-            msg, delete, add, expect=expect, metadata=metadata, rehash=rehash, monitor=monitor
-        )
-
-
-def make_asset(core: Core, record: AssetRecord) -> Model | Dataset:
-    """Return the model or dataset that a record tells of."""
-    return Model(core, record) if record.type == "model" else Dataset(core, record)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ahstore.client import describe
-from ahstore.client.asset import Dataset, Model, make_asset
 from ahstore.client.core import Core, check_sequence
+from ahstore.client.dataset import Dataset
+from ahstore.client.model import Model, make_asset
 from ahstore.errors import AlreadyExistsError
 from ahstore.hub.records import FolderRecord
 

@@ -11,7 +11,7 @@ from ahstore.ids import CommitId
 from ahstore.objects.commit import Commit as CommitBody
 
 if TYPE_CHECKING:
-    from ahstore.client.asset import Asset, Dataset, Model
+    from ahstore.client.asset import Asset
 
 
 class Tag(Version):
@@ -33,7 +33,7 @@ class Commit(Version):
 
     def __init__(
         self,
-        asset: Model | Dataset,
+        asset: Asset,
         commit_id: CommitId,
         *,
         written: str | None = None,
@@ -94,9 +94,8 @@ def find_version(asset: Asset, ref: str) -> Version:
     found = asset.core.hub.resolve(asset.record, ref)
     if ref.startswith("@"):
         ref = f"commit/{found.name}"  # the best may be another one at the next look
-    owner = asset.as_concrete()
     if found.kind == "branch":
-        return Branch(owner, found.name, written=ref)
+        return Branch(asset, found.name, written=ref)
     if found.kind == "tag":
-        return Tag(owner, found.name, written=ref)
-    return Commit(owner, found.commit, written=ref, via=found.via)
+        return Tag(asset, found.name, written=ref)
+    return Commit(asset, found.commit, written=ref, via=found.via)

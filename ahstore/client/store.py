@@ -8,12 +8,13 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from ahstore.client import describe
-from ahstore.client.asset import Dataset, Model, make_asset
 from ahstore.client.branch import Branch
 from ahstore.client.config import load_settings
 from ahstore.client.core import Core, Notify, check_sequence, silent
+from ahstore.client.dataset import Dataset
 from ahstore.client.describe import Records
 from ahstore.client.folder import Folder
+from ahstore.client.model import Model, make_asset
 from ahstore.client.ref import Commit, Tag
 from ahstore.client.run import Run
 from ahstore.client.target import find_path

@@ -21,9 +21,11 @@ from ahstore.versions.refs import Ref, RefKind
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ahstore.client.asset import Dataset, Model
+    from ahstore.client.asset import Asset
+    from ahstore.client.dataset import Dataset
     from ahstore.client.ref import Commit
     from ahstore.client.run import Run
+    from ahstore.jobs.options import RunOptions
     from ahstore.jobs.provenance.lineage import Lineage
     from ahstore.versions.restoring.checkout import DownloadResult
 
@@ -42,7 +44,7 @@ class Version:
 
     kind = "version"
 
-    def __init__(self, asset: Model | Dataset, name: str, *, written: str | None = None) -> None:
+    def __init__(self, asset: Asset, name: str, *, written: str | None = None) -> None:
         self.asset = asset
         self.name = name
         self.via: str | None = name
@@ -316,10 +318,7 @@ class Version:
         git_repo: str,
         git_revision: str,
         git_subpath: str = ".",
-        *,
-        params: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        at_once: int | None = None,
+        **options: Unpack[RunOptions],
     ) -> Run:
         """Start an evaluation of this version and return at once; the run goes on by itself.
 
@@ -329,36 +328,15 @@ class Version:
             git_repo: URL or local path of the repository with the code.
             git_revision: branch, tag or commit.
             git_subpath: folder of the code in the repository.
-            params: given to the code as JSON in ``AH_PARAMS``.
-            timeout: seconds after which the run is ended as failed.
-            at_once: queue the run: it waits while so many queued before it, on this machine, wait
-                or work.
+            options: see `RunOptions`.
 
         Raises:
             InvalidInputError: this is no model's version, or an argument is malformed.
             NotFoundError: there is no such dataset, repository, revision or folder.
         """
-        model = self.asset.as_model()
-        data, data_ref = self.asset.find_dataset(dataset)
-        record = self._core.jobs.evaluate(
-            model.record,
-            self.ref,
-            dataset=data.record,
-            dataset_ref=data_ref,
-            volume=volume,
-            git_repo=git_repo,
-            git_revision=git_revision,
-            git_subpath=git_subpath,
-            params=params,
-            timeout=timeout,
-            at_once=at_once,
+        return self.asset.as_model().evaluate_version(
+            self, dataset, volume, git_repo, git_revision, git_subpath, **options
         )
-        run = model.run_of(record)
-        self._core.notify(
-            f"Evaluating commit {run.checkpoint_id[:8]} of {model.title} "
-            f"with codes {run.git_repo} and dataset {data.name}"
-        )
-        return run
 
     def create_evaluation(
         self,
@@ -371,16 +349,7 @@ class Version:
 
         They stay with the two commits, wherever branches move. ``key`` names the result.
         """
-        model = self.asset.as_model()
-        data, data_ref = self.asset.find_dataset(dataset)
-        head = self.head
-        if not metrics:
-            raise InvalidInputError("an evaluation needs at least one metric")
-        record = self._core.hub.create_evaluation(
-            model.record, self.ref, data.record, data_ref, {key: dict(metrics)}
-        )
-        self._core.notify(f"Creating evaluation of commit {head.hex()[:8]} of {model.title}")
-        return describe.evaluation(record)
+        return self.asset.as_model().record_evaluation(self, metrics, dataset, key=key)
 
     def list_evaluation(self) -> list[dict[str, Any]]:
         """Return the evaluations of the commit that this names now, newest first."""

@@ -6,9 +6,9 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ahstore.errors import AhError, InvalidInputError
 from ahstore.hub.hub import Hub
@@ -17,6 +17,7 @@ from ahstore.ids import CommitId, RunId, new_entity_id
 from ahstore.jobs.logs import METRICS, LogReader, delete_log
 from ahstore.jobs.metrics import Point, parse_points
 from ahstore.jobs.observer import Observer
+from ahstore.jobs.options import RunOptions
 from ahstore.jobs.provenance.explanation import explain
 from ahstore.jobs.provenance.lineage import Lineage, LineageReader
 from ahstore.jobs.records import RunRecord, RunRecords, run_cell
@@ -30,6 +31,9 @@ from ahstore.jobs.submission import (
     submit_train,
 )
 from ahstore.storage.process import ProcessIdentity
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
@@ -61,16 +65,12 @@ class Jobs:
         git_repo: str,
         git_revision: str,
         git_subpath: str = ".",
-        params: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        at_once: int | None = None,
+        **options: Unpack[RunOptions],
     ) -> RunRecord:
         """Start a training and return at once; it goes on without its caller.
 
         What the code leaves in ``AH_OUTPUT_DIR`` becomes one commit on ``branch``, which is made
-        if it is not there. ``volume`` is in bytes or as ``100Mi``, ``timeout`` in seconds.
-        ``at_once`` queues the run: it stays ``Pending`` while so many that were queued on this
-        machine before it wait or work.
+        if it is not there. ``volume`` is in bytes or as ``100Mi``.
 
         Raises:
             InvalidInputError: an argument is malformed, or an asset of the wrong kind.
@@ -86,10 +86,9 @@ class Jobs:
             checkpoint=checkpoint,
             volume=volume,
             git=GitArguments(git_repo, git_revision, git_subpath),
-            params=params,
-            timeout=timeout,
+            options=options,
         )
-        return self._start(submission, at_once=at_once)
+        return self._start(submission, at_once=options.get("at_once"))
 
     def evaluate(
         self,
@@ -102,9 +101,7 @@ class Jobs:
         git_repo: str,
         git_revision: str,
         git_subpath: str = ".",
-        params: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        at_once: int | None = None,
+        **options: Unpack[RunOptions],
     ) -> RunRecord:
         """Start an evaluation and return at once; it goes on without its caller.
 
@@ -119,10 +116,9 @@ class Jobs:
             dataset=(dataset, dataset_ref),
             volume=volume,
             git=GitArguments(git_repo, git_revision, git_subpath),
-            params=params,
-            timeout=timeout,
+            options=options,
         )
-        return self._start(submission, at_once=at_once)
+        return self._start(submission, at_once=options.get("at_once"))
 
     def rerun(self, model: AssetRecord, ref: str, *, git_repo: str | None = None) -> RunRecord:
         """Do the training again that made a version, and return at once; it goes on by itself.

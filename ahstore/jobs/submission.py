@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ahstore.errors import InvalidInputError, UnsupportedError
 from ahstore.hub.hub import Hub
@@ -22,6 +20,7 @@ from ahstore.jobs.code.command import choose_command
 from ahstore.jobs.code.git import Git, check_revision
 from ahstore.jobs.code.git_source import GitSource, parse_git_source
 from ahstore.jobs.environment import caller_environment
+from ahstore.jobs.options import RunOptions, check_options
 from ahstore.jobs.provenance.origin import find_origin
 from ahstore.jobs.spec import (
     CodeVersion,
@@ -62,8 +61,7 @@ def submit_train(
     checkpoint: tuple[AssetRecord, str] | None,
     volume: str | int,
     git: GitArguments,
-    params: Mapping[str, Any] | None,
-    timeout: float | None,
+    options: RunOptions,
 ) -> Submission:
     """Return a training that may be started.
 
@@ -84,8 +82,7 @@ def submit_train(
         checkpoint=checkpoint,
         volume=volume,
         git=git,
-        params=params,
-        timeout=timeout,
+        options=options,
     )
 
 
@@ -97,8 +94,7 @@ def submit_evaluate(
     dataset: tuple[AssetRecord, str],
     volume: str | int,
     git: GitArguments,
-    params: Mapping[str, Any] | None,
-    timeout: float | None,
+    options: RunOptions,
 ) -> Submission:
     """Return an evaluation that may be started; raises what ``submit_train`` does."""
     return _submit(
@@ -110,8 +106,7 @@ def submit_evaluate(
         checkpoint=(model, ref),
         volume=volume,
         git=git,
-        params=params,
-        timeout=timeout,
+        options=options,
     )
 
 
@@ -164,7 +159,7 @@ def _check_can_run(hub: Hub) -> None:
         raise UnsupportedError(
             f"runs need a store that other processes can open; {hub.repo.url} is none"
         )
-    _check_options(hub)
+    _check_storage_options(hub)
 
 
 def _submit(
@@ -177,14 +172,15 @@ def _submit(
     checkpoint: tuple[AssetRecord, str] | None,
     volume: str | int,
     git: GitArguments,
-    params: Mapping[str, Any] | None,
-    timeout: float | None,
+    options: RunOptions,
 ) -> Submission:
     _check_can_run(hub)
     _check_type(model, "model")
     size = check_volume(parse_size(volume) if isinstance(volume, str) else volume)
-    params_to_json(params or {})
-    _check_timeout(timeout)
+    check_options(options)
+    params = dict(options.get("params") or {})
+    params_to_json(params)
+    timeout = _check_timeout(options.get("timeout"))
     pinned_dataset = _pin(hub, *dataset, type_="dataset")
     pinned_checkpoint = None if checkpoint is None else _pin(hub, *checkpoint, type_="model")
     source, code = _find_code(kind, git)
@@ -197,13 +193,13 @@ def _submit(
         checkpoint=pinned_checkpoint,
         code=code,
         volume=size,
-        params=dict(params or {}),
+        params=params,
         timeout=timeout,
     )
     return Submission(spec, source)
 
 
-def _check_options(hub: Hub) -> None:
+def _check_storage_options(hub: Hub) -> None:
     """Make sure that the run's supervisor can be told how to open the store."""
     try:
         json.dumps(hub.repo.storage_options)
@@ -223,9 +219,10 @@ def _check_type(asset: AssetRecord, type_: str) -> None:
         raise InvalidInputError(f"{asset.path} is a {asset.type}, a {type_} is needed")
 
 
-def _check_timeout(timeout: float | None) -> None:
+def _check_timeout(timeout: float | None) -> float | None:
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
         raise InvalidInputError(f"a timeout of {timeout} seconds can't be: give more than 0")
+    return timeout
 
 
 def _find_code(kind: RunType, arguments: GitArguments) -> tuple[GitSource, CodeVersion]:

@@ -10,8 +10,8 @@ import pytest
 
 import ahstore as ah
 from ahstore import api
-from ahstore.client.asset import Dataset
 from ahstore.client.branch import Branch
+from ahstore.client.dataset import Dataset
 from ahstore.client.store import Store
 from ahstore.errors import (
     AlreadyExistsError,

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from ahstore.client.asset import Dataset, Model
+from ahstore.client.dataset import Dataset
 from ahstore.client.folder import Folder
+from ahstore.client.model import Model
 from ahstore.client.ref import Branch, Commit, Tag
 from ahstore.client.store import Store
 from ahstore.errors import (

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ahstore.client.asset import Dataset, Model
+from ahstore.client.dataset import Dataset
+from ahstore.client.model import Model
 from ahstore.client.ref import Branch, Commit
 from ahstore.client.store import Store
 from ahstore.errors import ConflictError, InvalidInputError, NotFoundError, ObjectNotFoundError

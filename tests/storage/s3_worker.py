@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from ahstore.client.asset import Model
+from ahstore.client.model import Model
 from ahstore.client.store import Store
 from ahstore.errors import ConflictError, OutcomeUnknownError, StorageError
 from ahstore.storage.contract import AlreadyThereError

@@ -1,0 +1,32 @@
+"""What may be said of a run beside its code and data: the one list of it, for every floor above."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+
+class RunOptions(TypedDict, total=False):
+    """Options of ``train`` and ``evaluate``; what is not given, or None, does nothing.
+
+    Keys:
+        params: parameters, given to the code as JSON in ``AH_PARAMS``.
+        timeout: seconds after which the run is ended as failed.
+        at_once: queue the run: it stays ``Pending`` while so many that were queued on this machine
+            before it wait or work.
+    """
+
+    params: Mapping[str, Any] | None
+    timeout: float | None
+    at_once: int | None
+
+
+def check_options(options: RunOptions) -> None:
+    """Refuse, as Python does, an option that there is not.
+
+    Raises:
+        TypeError: there is one.
+    """
+    unknown = sorted(set(options) - set(RunOptions.__annotations__))
+    if unknown:
+        raise TypeError(f"a run has no option {unknown[0]!r}")
