@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any, Literal
 
 from ahstore.client.branch import Branch
+from ahstore.client.catalogue import Resource
 from ahstore.client.config import Login, forget_login, load_settings, write_login
 from ahstore.client.core import Notify, silent
 from ahstore.client.dataset import Dataset
@@ -21,7 +22,7 @@ from ahstore.client.folder import Folder
 from ahstore.client.model import Model
 from ahstore.client.ref import Commit, Tag
 from ahstore.client.run import Run
-from ahstore.client.store import Resource, Store
+from ahstore.client.store import Store
 from ahstore.client.transaction import Transaction
 from ahstore.client.transfer import clone, sync
 from ahstore.client.version import Additions, Version

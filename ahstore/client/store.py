@@ -1,29 +1,23 @@
-"""A store in Python: folders, assets, and everything else by path."""
+"""A store in Python: opened, written to by path, kept up, exchanged."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any
 
 from ahstore.client import describe
-from ahstore.client.branch import Branch
+from ahstore.client.catalogue import Catalogue
 from ahstore.client.config import load_settings
-from ahstore.client.core import Core, Notify, check_sequence, silent
-from ahstore.client.dataset import Dataset
-from ahstore.client.describe import Records
-from ahstore.client.folder import Folder
-from ahstore.client.model import Model, make_asset
-from ahstore.client.ref import Commit, Tag
+from ahstore.client.core import Core, Notify, silent
+from ahstore.client.ref import Commit
 from ahstore.client.run import Run
-from ahstore.client.target import find_path
-from ahstore.client.version import Additions, Version
-from ahstore.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from ahstore.client.version import Additions
+from ahstore.errors import InvalidInputError
 from ahstore.hub.hub import Hub
-from ahstore.hub.paths import ASSET_TYPES, DEFAULT_REF, AssetType, HubPath, Need, check_type, parse
-from ahstore.hub.records import AssetRecord, FolderRecord
-from ahstore.ids import AssetId, EvaluationId, FolderId, parse_entity_id
+from ahstore.hub.paths import DEFAULT_REF, parse
+from ahstore.ids import EvaluationId, parse_entity_id
 from ahstore.names import check_name
 from ahstore.packs.place import pack_key
 from ahstore.packs.reader import list_packs
@@ -41,10 +35,8 @@ if TYPE_CHECKING:
     from ahstore.upkeep.report import GcReport
     from ahstore.versions.restoring.checkout import DownloadResult
 
-Resource = Literal["branch", "tag", "commit", "object", "workflow", "evaluation"]
 
-
-class Store:
+class Store(Catalogue):
     """A store, opened for one user. Close it, or use it as a context manager.
 
     Attributes:
@@ -55,8 +47,7 @@ class Store:
         self, repo: Repository, *, user: str, runs_dir: str, notify: Notify = silent
     ) -> None:
         hub = Hub(repo, user)
-        self.core = Core(repo, hub, Refs(repo), user, runs_dir, repo.url, notify)
-        self.user = user
+        super().__init__(Core(repo, hub, Refs(repo), user, runs_dir, repo.url, notify))
 
     @classmethod
     def open(
@@ -222,189 +213,6 @@ class Store:
         finally:
             other.close()
 
-    # Folders and assets.
-
-    def create_folder(
-        self,
-        type_: str,
-        name: str,
-        labels: Sequence[str] | None = None,
-        description: str = "",
-        exist_ok: bool = False,
-    ) -> Folder:
-        """Create a folder of models (``type_="model"``) or datasets.
-
-        Raises:
-            AlreadyExistsError: the user has one of this name, and ``exist_ok`` is False.
-            InvalidInputError: type, name or a label is malformed.
-        """
-        try:
-            record = self.core.hub.create_folder(
-                type_, name, labels=check_sequence(labels, "labels"), description=description
-            )
-        except AlreadyExistsError:
-            if not exist_ok:
-                raise
-            return self.get_folder(type_=type_, name=name)
-        folder = Folder(self.core, record)
-        self.core.notify(f"Creating {folder.title}")
-        return folder
-
-    def get_folder(
-        self,
-        owner: str | None = None,
-        type_: str | None = None,
-        name: str | None = None,
-        id_: str | None = None,
-    ) -> Folder:
-        """Return a folder, by type and name (of the user, or of ``owner``) or by id.
-
-        Raises:
-            NotFoundError: there is none.
-            InvalidInputError: neither an id nor type and name are given.
-        """
-        if id_ is not None:
-            record = self.core.hub.get_folder_by_id(FolderId(parse_entity_id(id_)))
-        elif type_ is None or name is None:
-            raise InvalidInputError("give the folder's type_ and name, or its id_")
-        else:
-            record = self.core.hub.get_folder(type_, name, owner=owner)
-        return Folder(self.core, record)
-
-    def list_folder(self, type_: str | None = None) -> Records:
-        """Return the folders of all users, or those of one type."""
-        return [describe.folder(record) for record in self.core.hub.list_folders(type_)]
-
-    def get_asset(self, id_: str) -> Model | Dataset:
-        """Return a model or dataset by its UUID.
-
-        Raises:
-            NotFoundError: there is none.
-        """
-        record = self.core.hub.get_asset_by_id(AssetId(parse_entity_id(id_)))
-        return make_asset(self.core, record)
-
-    # Everything by path.
-
-    def create(
-        self,
-        path: str,
-        *,
-        resource: Resource | None = None,
-        source: str = DEFAULT_REF,
-        labels: Sequence[str] | None = None,
-        description: str = "",
-        exist_ok: bool = False,
-    ) -> Folder | Model | Dataset | Branch | Tag:
-        """Create what ``path`` names: a folder, an asset, a branch; a tag with ``resource="tag"``.
-
-        ``source`` is what a branch or tag starts at; labels and description are for folders and assets.
-
-        Raises:
-            AlreadyExistsError: it exists already.
-            NotFoundError: the folder or asset to make it in, or ``source``, does not exist.
-        """
-        # What is yet to be can't be looked up: only for a branch or tag may the kind be left out.
-        parts = self.path(path) if ":" in path else parse(path)
-        if parts.ref is not None:
-            asset = self._asset_at(parts)
-            if resource not in (None, "branch", "tag"):
-                raise InvalidInputError(f"can't create a {resource} at {path!r}", value=resource)
-            make = asset.create_tag if resource == "tag" else asset.create_branch
-            return make(_plain_name(parts.ref, resource or "branch"), source)
-        if resource is not None:
-            raise InvalidInputError(f"to create a {resource}, name it: {path}:NAME", value=path)
-        if parts.asset is None:
-            if parts.owner not in (None, self.user):
-                raise InvalidInputError(
-                    f"can't create a folder of {parts.owner}: you are {self.user}", value=path
-                )
-            return self.create_folder(parts.type, parts.folder, labels, description, exist_ok)
-        folder = Folder(
-            self.core, self.core.hub.get_folder(parts.type, parts.folder, owner=parts.owner)
-        )
-        return folder.create_asset(parts.asset, labels, description, exist_ok)
-
-    def get(self, path: str) -> Folder | Model | Dataset | Version:
-        """Return what ``path`` names: a folder, an asset, or with ``:ref`` a version.
-
-        Raises:
-            NotFoundError: there is no such thing.
-        """
-        parts = self.path(path)
-        record = self.core.hub.resolve_path(parts)
-        if isinstance(record, FolderRecord):
-            return Folder(self.core, record)
-        asset = make_asset(self.core, record)
-        return asset if parts.ref is None else asset.version(parts.ref)
-
-    def list(self, path: str, *, resource: Resource | None = None) -> Records:
-        """Return what is in ``path``.
-
-        ``model`` and ``dataset`` hold folders, a folder holds assets, an asset or a version holds
-        objects, or what ``resource`` says: ``branch tag commit object workflow evaluation``.
-        """
-        if path in ASSET_TYPES:
-            return self.list_folder(path)
-        found = self.get(path)
-        if isinstance(found, Folder):
-            return found.list_asset()
-        version = found if isinstance(found, Version) else found.version()
-        asset = version.asset
-        match resource:
-            case None | "object":
-                return version.list_object()
-            case "commit":
-                return version.list_commit()
-            case "branch":
-                return asset.list_branch()
-            case "tag":
-                return asset.list_tag()
-            case "workflow":
-                return asset.as_model().list_workflow()
-            case "evaluation":
-                return version.list_evaluation()
-        raise InvalidInputError(f"unknown resource {resource!r}", value=resource)
-
-    def update(
-        self,
-        path: str,
-        *,
-        name: str | None = None,
-        labels: Sequence[str] | None = None,
-        description: str | None = None,
-    ) -> Folder | Model | Dataset:
-        """Change name, labels (all of them anew) or description of a folder or asset."""
-        found = self.get(path)
-        if isinstance(found, Version):
-            raise InvalidInputError(f"{path!r} is a {found.kind}: it has nothing to update")
-        found.update(name=name, labels=labels, description=description)
-        return found
-
-    def delete(self, path: str, *, resource: Resource | None = None, force: bool = False) -> None:
-        """Delete a folder (with ``force`` also a full one), an asset, a branch or a tag.
-
-        Raises:
-            NotFoundError: there is no such thing.
-            InvalidInputError: the path names a commit, or not what ``resource`` says.
-        """
-        parts = self.path(path)
-        if parts.ref is None:
-            found = self.get(path)
-            if isinstance(found, Folder):
-                found.delete(force=force)
-            elif not isinstance(found, Version):
-                found.delete()
-            return
-        asset = self._asset_at(parts)
-        version = asset.version(parts.ref)
-        if not isinstance(version, Branch | Tag) or resource not in (None, version.kind):
-            raise InvalidInputError(
-                f"{path!r} is a {version.kind}; only a {resource or 'branch or tag'} can be deleted",
-                value=path,
-            )
-        version.delete()
-
     def commit(
         self,
         path: str,
@@ -448,13 +256,6 @@ class Store:
         return version.asset.merge(
             version, target, msg=msg, strategy=strategy, expect=expect, metadata=metadata
         )
-
-    def undelete(self, path: str, *, resource: Literal["branch", "tag"] = "branch") -> Branch | Tag:
-        """Bring back the deleted branch or tag that ``path`` names; see `Asset.undelete_branch`."""
-        parts = self.path(path, need="ref")
-        asset = self._asset_at(parts)
-        name = _plain_name(parts.ref_or_main, resource)
-        return asset.undelete_tag(name) if resource == "tag" else asset.undelete_branch(name)
 
     def reset(
         self, path: str, ref: str | None = None, *, expect: str | Commit | None = None
@@ -597,48 +398,3 @@ class Store:
             result = import_bundle(self.core.hub, bundle, options)
         result.raise_refused()
         return result
-
-    # Paths of one kind, for those who know what they need.
-
-    def path(self, text: str, *, type_: str | None = None, need: Need | None = None) -> HubPath:
-        """Return the parts of a path, the kind found out where it is left out and plain."""
-        only: AssetType | None = None if type_ is None else check_type(type_)
-        return find_path(self.core.hub, text, only_type=only, need=need)
-
-    def asset(self, path: str, *, type_: str | None = None) -> Model | Dataset:
-        """Return the asset that a path names; a reference behind it is not looked at."""
-        return self._asset_at(self.path(path, type_=type_, need="asset"))
-
-    def model(self, path: str) -> Model:
-        """Return the model that a path names, with or without ``model/``."""
-        return self.asset(path, type_="model").as_model()
-
-    def version(self, path: str, *, type_: str | None = None) -> Version:
-        """Return the version that a path names, ``main`` without a reference."""
-        parts = self.path(path, type_=type_, need="asset")
-        return self._asset_at(parts).version(parts.ref_or_main)
-
-    def branch(self, path: str) -> Branch:
-        """Return the branch that a path names, ``main`` without a reference.
-
-        Raises:
-            InvalidInputError: it is a tag or a commit.
-        """
-        version = self.version(path)
-        if not isinstance(version, Branch):
-            raise InvalidInputError(f"{path!r} is a {version.kind}, a branch is needed", value=path)
-        return version
-
-    def _asset_at(self, parts: HubPath) -> Model | Dataset:
-        record = self.core.hub.resolve_path(parts)
-        if not isinstance(record, AssetRecord):
-            raise NotFoundError(f"{parts.format()!r} names no asset", path=parts.format())
-        return make_asset(self.core, record)
-
-
-def _plain_name(ref: str, kind: str) -> str:
-    """Return the name in ``v1`` or ``branch/v1``."""
-    prefix, slash, name = ref.partition("/")
-    if slash and prefix == kind:
-        return name
-    return ref
