@@ -15,7 +15,6 @@ from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.hub.paths import DEFAULT_REF
 from ahstore.hub.records import AssetRecord
 from ahstore.ids import CommitId
-from ahstore.versions.history.merge import Strategy
 from ahstore.versions.history.undelete import undelete
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.resolve import resolve
@@ -23,6 +22,7 @@ from ahstore.versions.resolve import resolve
 if TYPE_CHECKING:
     from ahstore.client.folder import Folder
     from ahstore.client.model import Model
+    from ahstore.versions.history.merge import Strategy
     from ahstore.versions.restoring.checkout import DownloadResult
 
 

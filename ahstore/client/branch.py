@@ -13,17 +13,14 @@ from ahstore.client.version import Additions, Version, as_additions
 from ahstore.errors import InvalidInputError
 from ahstore.hub.paths import DEFAULT_REF
 from ahstore.ids import CommitId
-from ahstore.versions.adding.commits import commit_files
-from ahstore.versions.history.merge import Strategy, merge
-from ahstore.versions.history.picking import Picked, cherry_pick, revert
-from ahstore.versions.history.recover import restore_objects
-from ahstore.versions.history.reset import reset
 from ahstore.versions.history.threeway import Side
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.publish import Published, Signature
 
 if TYPE_CHECKING:
     from ahstore.client.ref import Commit, Tag
+    from ahstore.versions.history.merge import Strategy
+    from ahstore.versions.history.picking import Picked
 
 
 class Branch(Version):
@@ -63,6 +60,8 @@ class Branch(Version):
             InvalidInputError: a path that a commit can't hold.
             ConflictError: the branch is not at ``expect``.
         """
+        from ahstore.versions.adding.commits import commit_files  # start-up
+
         expected = self._expected(expect)
         self._core.notify(f"Committing changes to branch {self.name} of {self.asset.title}")
         made = commit_files(
@@ -154,6 +153,8 @@ class Branch(Version):
             InvalidInputError: it is a merge, and ``mainline`` is missing.
             ConflictError: the branch is not at ``expect``.
         """
+        from ahstore.versions.history.picking import revert  # start-up
+
         version, picked = self._picked(commit, mainline)
         first = version.get_commit().message.strip().partition("\n")[0]
         text = msg or f'Revert "{first}"\n\nThis reverts commit {version.commit_id}.'
@@ -183,6 +184,8 @@ class Branch(Version):
         The message is that of the commit if it is left out. Its metadata are taken over, with
         ``cherry_picked_from`` added.
         """
+        from ahstore.versions.history.picking import cherry_pick  # start-up
+
         version, picked = self._picked(commit, mainline)
         body = version.get_commit().body
         carried = {**body.metadata, "cherry_picked_from": version.commit_id, **(metadata or {})}
@@ -224,6 +227,8 @@ class Branch(Version):
             ObjectNotFoundError: ``source`` has nothing at one of the paths.
             ConflictError: the branch is not at ``expect``.
         """
+        from ahstore.versions.history.recover import restore_objects  # start-up
+
         version = self._version(source)
         wanted = check_sequence(paths, "paths")
         if not wanted:
@@ -262,6 +267,8 @@ class Branch(Version):
             NotFoundError: there is no such commit.
             ConflictError: the branch is not at ``expect``.
         """
+        from ahstore.versions.history.reset import reset  # start-up
+
         if ref is None:
             return
         version = self._version(ref)
@@ -301,6 +308,8 @@ class Branch(Version):
         return version
 
     def _picked(self, commit: str | Version, mainline: int | None) -> tuple[Version, Picked]:
+        from ahstore.versions.history.picking import Picked  # start-up
+
         version = self._version(commit)
         return version, Picked(version.head, mainline, version.via)
 
@@ -341,6 +350,8 @@ def merge_versions(
     metadata: Mapping[str, Any] | None,
 ) -> CommitId | None:
     """Merge and say what was done; the work of `Asset.merge`."""
+    from ahstore.versions.history.merge import merge  # start-up
+
     if source.kind == "branch" and source.name == target.name:
         raise InvalidInputError(f"can't merge branch {target.name!r} into itself")
     asset, core = target.asset, target.asset.core

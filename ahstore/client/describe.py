@@ -14,12 +14,12 @@ from ahstore.ids import CommitId
 from ahstore.objects import content_type
 from ahstore.objects.commit import Commit
 from ahstore.objects.file import CONTENT_TYPE, MD5, MTIME_NS, PATH, SIZE, Row
-from ahstore.versions.adding.changes import Change
 from ahstore.versions.refs import Ref
 from ahstore.versions.repository import Repository
 
 if TYPE_CHECKING:
     from ahstore.objects.parts.part import Part
+    from ahstore.versions.adding.changes import Change
     from ahstore.versions.comparing.difference import Difference
     from ahstore.versions.comparing.parts import Inside, PartChange
 

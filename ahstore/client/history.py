@@ -10,10 +10,8 @@ from ahstore.client import describe
 from ahstore.client.core import check_sequence
 from ahstore.client.times import iso_micros
 from ahstore.ids import AssetId, CommitId
-from ahstore.versions.history.blame import blame
 from ahstore.versions.history.heads import heads
 from ahstore.versions.history.log import LogFilter, Step, in_order_of_parents, log, steps
-from ahstore.versions.history.summary import summarize
 from ahstore.versions.moments import parse_moment
 from ahstore.versions.repository import Repository
 
@@ -73,6 +71,8 @@ def branch_heads(repo: Repository, asset: AssetId, name: str) -> Iterator[Record
 
 def origins(repo: Repository, head: CommitId, path: str) -> Iterator[Record]:
     """Yield objects with the commit that brought each its content."""
+    from ahstore.versions.history.blame import blame  # start-up
+
     known: dict[CommitId, Record] = {}
     for origin in blame(repo, head, path):
         if origin.commit not in known:
@@ -88,6 +88,8 @@ def origins(repo: Repository, head: CommitId, path: str) -> Iterator[Record]:
 
 def summary(repo: Repository, commit: CommitId) -> Record:
     """Return how many objects a commit added, modified and deleted, and by how much it grew."""
+    from ahstore.versions.history.summary import summarize  # start-up
+
     counts = summarize(repo, commit)
     return {
         "added": counts.added,

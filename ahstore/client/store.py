@@ -22,7 +22,6 @@ from ahstore.names import check_name
 from ahstore.packs.place import pack_key
 from ahstore.packs.reader import list_packs
 from ahstore.upkeep.policy import DEFAULT, Policy
-from ahstore.versions.history.merge import Strategy
 from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from ahstore.transfer.results import TransferResult
     from ahstore.upkeep.damage import FsckReport
     from ahstore.upkeep.report import GcReport
+    from ahstore.versions.history.merge import Strategy
     from ahstore.versions.restoring.checkout import DownloadResult
 
 

@@ -12,7 +12,6 @@ from ahstore.client.core import check_sequence
 from ahstore.client.history import LogOptions
 from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.ids import CommitId
-from ahstore.versions.adding.commits import preview
 from ahstore.versions.comparing.diff import RENAME_LIMIT, diff
 from ahstore.versions.history.log import log
 from ahstore.versions.monitor import SILENT, Monitor
@@ -241,6 +240,8 @@ class Version:
         monitor: Monitor = SILENT,
     ) -> list[dict[str, Any]]:
         """Return what a commit of these onto this version would change; nothing is written."""
+        from ahstore.versions.adding.commits import preview  # start-up
+
         changes = preview(
             self._core.repo,
             self.head,

@@ -24,7 +24,6 @@ from ahstore.names import check_name
 from ahstore.objects.page import KEY
 from ahstore.objects.tree import Row
 from ahstore.storage.cells import Cell, CellState, CellVersion
-from ahstore.versions.adding.commits import create_asset_root
 from ahstore.versions.refs import ref_cell
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
@@ -65,6 +64,8 @@ class Assets:
             AlreadyExistsError: the folder holds an asset of this name.
             InvalidInputError: name, labels or description are malformed.
         """
+        from ahstore.versions.adding.commits import create_asset_root  # start-up
+
         home = self._folders.get_by_id(folder.id if isinstance(folder, FolderRecord) else folder)
         check_name(name, what=home.type)
         asset = AssetId(new_entity_id())
