@@ -1,0 +1,237 @@
+"""One go at a run's code: code and inputs fetched, the command run and judged.
+
+What was made is not its business (``publication.py``), nor how the run's record ends
+(``supervision.py``).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ahstore.codec.canonical import Value
+from ahstore.errors import RunFailedError
+from ahstore.hub.sizes import format_size
+from ahstore.ids import CommitId
+from ahstore.jobs.code.command import choose_command, executable_argv, program_name
+from ahstore.jobs.code.git import Git
+from ahstore.jobs.code.git_source import GitSource
+from ahstore.jobs.environment import caller_environment, run_environment
+from ahstore.jobs.logs import LogWriter
+from ahstore.jobs.metrics import MetricsTail
+from ahstore.jobs.records import RunRecord, RunRecords
+from ahstore.jobs.running.surroundings import Inspection, describe
+from ahstore.jobs.running.usage import folder_usage
+from ahstore.jobs.running.user_process import Ending, Limits, UserProcess
+from ahstore.jobs.running.watch import Watch
+from ahstore.jobs.running.workspace import PYTHONS, Workspace
+from ahstore.jobs.spec import params_to_json
+from ahstore.versions.monitor import Monitor
+from ahstore.versions.repository import Repository
+from ahstore.versions.restoring.checkout import download
+
+USAGE_POLL_SECONDS = 0.5
+METRICS_POLL_SECONDS = 0.5
+
+OnPhase = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an attempt needs of the supervisor that makes it."""
+
+    repo: Repository
+    records: RunRecords
+    workspace: Workspace
+    source: GitSource
+    log: LogWriter
+    metrics: MetricsTail
+    watch: Watch
+    on_phase: OnPhase
+
+
+class Attempt:
+    """One go at a run. ``record`` is the run's as this has last written it.
+
+    ``command`` is what was run, ``started`` when, by the storage's clock.
+    """
+
+    def __init__(self, around: Surroundings, record: RunRecord) -> None:
+        self.record = record
+        self.command: tuple[str, ...] = ()
+        self.started = 0.0
+        self._around = around
+        self._spec = record.spec
+        self._workspace = around.workspace
+        self._log = around.log
+        self._environment: dict[str, Value] = {}
+        self._bytes_in = 0
+
+    def run(self) -> None:
+        """Fetch, run, and judge how it ended.
+
+        Raises:
+            RunFailedError: the code did not do what counts as success.
+            StopRequestedError, RunOverError: the run is not to go on.
+            AhError: code or inputs can't be had.
+        """
+        folder = self._fetch()
+        self.started = self._around.repo.storage.now()
+        ending = self._execute(folder)
+        self._note_outcome(ending)
+        self._judge(ending)
+
+    def _fetch(self) -> str:
+        """Bring the code and the inputs, and return the folder to run in."""
+        code, workspace = self._spec.code, self._workspace
+        self._log.note(f"code: {code.repo} {code.revision} ({code.commit[:8]}) {code.subpath}")
+        git = Git(caller_environment(), poll=self._poll)
+        git.check_out(self._around.source, code.commit, workspace.code)
+        folder = workspace.code_folder(code.subpath)
+        self.command = choose_command(
+            self._spec.type, os.listdir(folder), lambda name: _read(folder, name)
+        )
+        self._poll()
+        self._around.on_phase("code")
+        inspection = Inspection(
+            executable_argv(PYTHONS)[0], self._run_environment(), self._workspace.tmp
+        )
+        self._log.note(f"dataset: {self._spec.dataset} ({self._spec.dataset.commit.hex()[:8]})")
+        self._download(self._spec.dataset.commit, workspace.dataset)
+        checkpoint = self._spec.checkpoint
+        if checkpoint is not None:
+            self._log.note(f"checkpoint: {checkpoint} ({checkpoint.commit.hex()[:8]})")
+            self._download(checkpoint.commit, workspace.checkpoint)
+        self._environment = describe(
+            inspection.result(), self._run_environment(), self._spec.params
+        )
+        self._around.on_phase("inputs")
+        return folder
+
+    def _download(self, commit: CommitId, target: str) -> None:
+        os.makedirs(target, mode=0o700)
+        monitor = _PollingMonitor(self._poll)
+        done = download(self._around.repo, commit, target=target, read_only=True, monitor=monitor)
+        self._bytes_in += done.size_bytes
+
+    def _execute(self, folder: str) -> Ending:
+        command, environment = self.command, self._environment
+        self.record = self._around.records.change(
+            self.record, lambda now: replace(now, command=command, environment=environment)
+        )
+        self._log.note(f"command: {' '.join(command)}")
+        self._around.on_phase("executing")
+        return UserProcess(
+            executable_argv(command),
+            folder=folder,
+            environment=self._run_environment(),
+            limits=Limits(self._spec.volume, self._workspace.limited, self._spec.timeout),
+            on_output=self._log.write,
+            should_stop=self._around.watch.should_stop,
+            on_tick=self._tick,
+        ).run()
+
+    def _tick(self) -> None:
+        self._log.tick()
+        if self._around.watch.is_due("metrics", METRICS_POLL_SECONDS):
+            self._around.metrics.tick()
+
+    def _note_outcome(self, ending: Ending) -> None:
+        outcome: dict[str, Value] = {
+            "exit_status": ending.status,
+            "ended_by": ending.by,
+            "peak_memory_bytes": ending.peak_memory,
+            "bytes_in": self._bytes_in,
+            "bytes_left": ending.usage,
+            "code_started": self.started,
+            "code_ended": self._around.repo.storage.now(),
+        }
+        self.record = self._around.records.change(
+            self.record, lambda now: None if now.is_over else replace(now, outcome=outcome)
+        )
+
+    def _run_environment(self) -> dict[str, str]:
+        return run_environment(
+            caller_environment(),
+            home=self._workspace.home,
+            tmp=self._workspace.tmp,
+            programs=self._workspace.programs,
+            variables=self._variables(),
+        )
+
+    def _variables(self) -> dict[str, str]:
+        workspace = self._workspace
+        variables = {
+            "AH_DATASET_DIR": workspace.dataset,
+            "AH_METRICS_FILE": workspace.metrics_file,
+            "AH_PARAMS": params_to_json(self._spec.params),
+            "AH_RUN_ID": self.record.id,
+            "AH_RUN_NAME": self.record.name,
+        }
+        if self._spec.checkpoint is not None:
+            variables["AH_CHECKPOINT_DIR"] = workspace.checkpoint
+        if self._spec.trains:
+            variables["AH_OUTPUT_DIR"] = workspace.output
+        else:
+            variables["AH_RESULTS_DIR"] = workspace.results
+        return variables
+
+    def _judge(self, ending: Ending) -> None:
+        program = program_name(self.command)
+        if ending.by == "stop":
+            self._around.watch.raise_why()
+        if not ending.clean:
+            raise RunFailedError(f"{program} left processes behind that can't be ended")
+        if ending.by == "volume":
+            raise RunFailedError(
+                f"{program} outgrew its volume of {format_size(self._spec.volume)}:"
+                " give the run a larger one"
+            )
+        if ending.by == "timeout":
+            raise RunFailedError(f"{program} did not end within {self._spec.timeout:g} s")
+        if ending.status != 0:
+            said = self._log.last_lines()
+            raise RunFailedError(
+                f"{program} {_describe_status(ending.status)}" + (f"\n{said}" if said else "")
+            )
+
+    def _poll(self) -> None:
+        """Raise when the run is to end while its code and inputs are fetched."""
+        self._log.tick()
+        if self._around.watch.should_stop():
+            self._around.watch.raise_why()
+        if self._around.watch.is_due("usage", USAGE_POLL_SECONDS):
+            usage = folder_usage(self._workspace.limited, stop_above=self._spec.volume)
+            if usage > self._spec.volume:
+                raise RunFailedError(
+                    f"the code in {self._spec.code.repo} outgrew the run's volume of"
+                    f" {format_size(self._spec.volume)}: give the run a larger one"
+                )
+
+
+class _PollingMonitor(Monitor):
+    """Hears of every file that is downloaded, and asks whether to go on."""
+
+    def __init__(self, poll: Callable[[], None]) -> None:
+        self._poll = poll
+
+    def advance(self, *, files: int = 0, bytes_: int = 0) -> None:  # noqa: ARG002
+        self._poll()
+
+
+def _describe_status(status: int) -> str:
+    if status >= 0:
+        return f"exited with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hint = " (too much memory, perhaps)" if -status == signal.SIGKILL else ""
+    return f"was ended by {name}{hint}"
+
+
+def _read(folder: str, name: str) -> bytes:
+    with open(os.path.join(folder, name), "rb") as file:
+        return file.read()
