@@ -1,7 +1,8 @@
 """For the code of a run: parameters, folders and metrics, without a store.
 
-Needs only Python's standard library, and works outside a run too: then parameters are empty, and
-metrics are printed. A training::
+Works outside a run too: then parameters are empty, and metrics are printed. A run has a copy of this
+file on its path, whichever Python it uses: so it needs nothing but the standard library of Python
+3.7, and nothing else of ahstore. A training::
 
     from ahstore import run
 
@@ -52,7 +53,7 @@ def log(*, step: float | None = None, **metrics: float) -> None:
         raise ValueError("give metrics by name, and none that is called 'time'")
     line: dict[str, float | str] = {} if step is None else {"step": _number("step", step)}
     line["time"] = round(time.time(), 3)
-    line |= {name: _number(name, value) for name, value in metrics.items()}
+    line.update({name: _number(name, value) for name, value in metrics.items()})
     path = os.environ.get(METRICS_VARIABLE)
     if not path:
         print(*(f"{name}={value}" for name, value in line.items() if name != "time"), flush=True)  # noqa: T201

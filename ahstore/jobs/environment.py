@@ -94,12 +94,18 @@ def caller_environment() -> dict[str, str]:
 
 
 def run_environment(
-    caller: Mapping[str, str], *, home: str, tmp: str, programs: str, variables: Mapping[str, str]
+    caller: Mapping[str, str],
+    *,
+    home: str,
+    tmp: str,
+    programs: str,
+    packages: str,
+    variables: Mapping[str, str],
 ) -> dict[str, str]:
     """Return what user code sees: allowed variables of the caller and the run's own ``AH_…``.
 
-    The folder ``programs`` comes first on ``PATH``; packages that the user installed for himself
-    stay importable although ``HOME`` is the run's own.
+    The folder ``programs`` comes first on ``PATH``, ``packages`` is ``PYTHONPATH``; packages that
+    the user installed for himself stay importable although ``HOME`` is the run's own.
     """
     environment = {name: caller[name] for name in caller if _is_passed_on(name, caller[name])}
     path = caller.get("PATH") or os.defpath
@@ -109,6 +115,7 @@ def run_environment(
         TMPDIR=tmp,
         USER="ahstore",
         LOGNAME="ahstore",
+        PYTHONPATH=packages,
         PYTHONUNBUFFERED="1",
         PYTHONIOENCODING="utf-8:backslashreplace",
     )

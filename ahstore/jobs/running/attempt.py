@@ -158,6 +158,7 @@ class Attempt:
             home=self._workspace.home,
             tmp=self._workspace.tmp,
             programs=self._workspace.programs,
+            packages=self._workspace.packages,
             variables=self._variables(),
         )
 

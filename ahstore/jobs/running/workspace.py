@@ -1,6 +1,6 @@
 """The folders of one run on the machine that runs it: where its code, inputs and outputs lie.
 
-``<runs root>/<run id>/{code,dataset,checkpoint,output,results,tmp,home,bin,logs}``, readable by
+``<runs root>/<run id>/{code,dataset,checkpoint,output,results,tmp,home,bin,python,logs}``, readable by
 the user alone. What the run writes (everything but its inputs and our logs) is what ``volume`` limits.
 """
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from ahstore.errors import InvalidInputError, StorageError
 from ahstore.ids import RunId, parse_entity_id
+from ahstore.jobs.running.run_package import write_run_package
 
 PYTHONS = ("python", "python3")
 METRICS_NAME = "metric.json"
@@ -79,6 +80,11 @@ class Workspace:
         return os.path.join(self.root, "bin")
 
     @property
+    def packages(self) -> str:
+        """The run's ``PYTHONPATH``: ``ahstore.run``, whichever Python it uses."""
+        return os.path.join(self.root, "python")
+
+    @property
     def logs(self) -> str:
         """What the supervisor itself has to say when all else fails."""
         return os.path.join(self.root, "logs")
@@ -101,6 +107,7 @@ class Workspace:
                 os.mkdir(os.path.join(self.root, name), mode=0o700)
             for name in PYTHONS:
                 self._make_program(name, sys.executable)
+            write_run_package(self.packages)
         except OSError as error:
             raise StorageError(
                 f"can't make the run's folder {self.root}: {error.strerror}", path=self.root
