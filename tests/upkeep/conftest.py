@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.upkeep.kit import House, new_house
+from tests.upkeep.scenes import remove_folders
 
 _counter = itertools.count()
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _no_folders_left() -> Iterator[None]:
+    yield
+    remove_folders()
 
 
 @pytest.fixture(params=["memory", "local"])

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import random
+import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
@@ -21,17 +22,20 @@ from ahstore.hub.evaluations import Evaluations, NewEvaluation
 from ahstore.hub.folders import Folders
 from ahstore.hub.records import AssetRecord
 from ahstore.ids import Address, AssetId, ChunkId, CommitId, FolderId, new_entity_id
+from ahstore.index.segment_list import INDEX_CELL, decode_list
 from ahstore.objects.file import REFS
+from ahstore.storage.cells import CellState
 from ahstore.storage.memory import MemoryStorage
 from ahstore.upkeep.fsck import check
 from ahstore.upkeep.gc import collect
 from ahstore.upkeep.policy import Policy
 from ahstore.versions.adding.commits import commit_files, create_asset_root
 from ahstore.versions.history.ancestry import is_ancestor
+from ahstore.versions.history.log import log
 from ahstore.versions.history.merge import merge
 from ahstore.versions.history.undelete import undelete
 from ahstore.versions.pins import pinned_head
-from ahstore.versions.refs import Refs
+from ahstore.versions.refs import Refs, read_ref, ref_cell
 from ahstore.versions.repository import Repository, _make_settings
 from tests.upkeep.schedules import (
     Actor,
@@ -62,6 +66,16 @@ class Start:
     folder: Path
 
 
+_folders: list[Path] = []
+
+
+def remove_folders() -> None:
+    """Remove what the stores to begin with were filled from; new scenes make it anew."""
+    start.cache_clear()
+    while _folders:
+        shutil.rmtree(_folders.pop())
+
+
 @functools.cache
 def start(*, mixed: bool) -> Start:
     """Return the store, made once; ``mixed``: what ``keep`` needs lies in the pack with x."""
@@ -71,6 +85,7 @@ def start(*, mixed: bool) -> Start:
     asset = AssetId(new_entity_id())
     create_asset_root(repo, asset, committer="ann")
     folder = Path(tempfile.mkdtemp(prefix="ahstore-scenes-"))
+    _folders.append(folder)
     for name, data in {
         "x": NOISE,
         "own0": b"mine 0",
@@ -109,6 +124,8 @@ class Scene:
         self.promised: Actor | None = None
         self.late: Callable[[], None] | None = None
         self.dropped: set[str] = set()
+        """Branches that somebody deletes: nobody can say when, until he has done it."""
+        self.deleted: set[CommitId] = set()
         self.repos: dict[Actor | None, Repository] = {}
         self.actors = [
             Actor(f"{n}-{work.__name__}", self._ended(work(self)), self.storage)
@@ -150,6 +167,7 @@ class Scene:
                 actor.killed = True
             collect(Repository(self.storage, self.start.settings, None), NOW)
             self.check(plan)
+            self.check_reading(plan)
 
     def check(self, plan: object) -> None:
         """Check that no live object is lost, and no acknowledged commit."""
@@ -157,17 +175,47 @@ class Scene:
         said = f"{plan}\n" + "\n".join(self.storage.log[-400:])
         for actor in self.actors:
             if not isinstance(actor.error, (AhError, KilledError, type(None))):
-                raise LostError(f"{actor.name}: {actor.error!r}\n{said}") from actor.error
+                raise AssertionError(f"{actor.name}: {actor.error!r}\n{said}") from actor.error
         if self.promised is not None and not self.promised.killed:
             raise LostError(f"a pinned reader lost what he read\n{said}")
         report = check(repo)
         if report.damages:
             raise LostError(f"{[d.message for d in report.damages]}\n{said}")
         for branch, commit in self.acknowledged:
-            if branch not in self.dropped:
-                head = Refs(repo).get(self.start.asset, branch).commit
-                if not is_ancestor(repo, commit, head):
-                    raise LostError(f"{branch} lost a commit\n{said}")
+            if branch in self.dropped or commit in self.deleted:
+                continue
+            head = Refs(repo).find(self.start.asset, branch)
+            if head is None or not is_ancestor(repo, commit, head.commit):
+                raise LostError(f"{branch} lost a commit\n{said}")
+
+    def note_deleted(self, branch: str) -> None:
+        """Take in that a branch has just been deleted with the commits that it had."""
+        repo = Repository(self.memory, self.start.settings, None)
+        cell = ref_cell(self.start.asset, branch)
+        dead = next(v.number for v in repo.cells.history(cell) if v.state is CellState.DEAD)
+        versions = (v for v in repo.cells.history(cell) if v.number < dead)
+        last = next(ref for v in versions if (ref := read_ref(self.start.asset, branch, v)))
+        self.deleted |= {commit for commit, _ in log(repo, last.commit)}
+        self.dropped.discard(branch)
+
+    def check_reading(self, plan: object) -> None:
+        """Check that all is read by who has the index alone, as it is by now, and no cache."""
+        self.memory.capabilities = replace(self.memory.capabilities, far=True)
+        repo = Repository(self.memory, self.start.settings, None)
+        try:
+            for ref in Refs(repo).list(self.start.asset):
+                read_all(repo, ref.commit)
+        except AhError as error:
+            log = "\n".join(self.storage.log[-400:])
+            raise LostError(f"{error!r}\n{plan}\n{log}") from error
+        named = {segment.key for segment in decode_list(repo.cells.read(INDEX_CELL))}
+        assert set(self.memory.list("index/")) == named  # the others were rubbish
+
+
+def read_all(repo: Repository, head: CommitId) -> None:
+    """Read every chunk of a version."""
+    for row in repo.files(head).scan():
+        assert list(repo.read_chunks([ChunkId(Address(row[REFS][:32]))]))
 
 
 # Actors.
@@ -180,7 +228,7 @@ def commit(
 
     def writer(scene: Scene) -> Callable[[], object]:
         def work() -> None:
-            add = [str(scene.start.folder / file) for file in (other, name)]
+            add = [str(scene.start.folder / file) for file in dict.fromkeys((other, name))]
             made = commit_files(
                 scene.repo(), scene.start.asset, branch, message=name, committer=name, add=add
             )
@@ -203,8 +251,27 @@ def deleter(scene: Scene) -> Callable[[], object]:
     def work() -> None:
         scene.dropped.add("keep")
         Refs(scene.repo()).delete(scene.start.asset, "keep", "branch")
+        scene.note_deleted("keep")
 
     return work
+
+
+def recreator(scene: Scene) -> Callable[[], object]:
+    """Who makes the branch ``keep``, that was deleted, anew from ``main``, and commits to it."""
+    commits = commit("own1", "keep")(scene)
+
+    def work() -> None:
+        repo = scene.repo()
+        source = Refs(repo).get(scene.start.asset, "main").commit
+        Refs(repo).create(scene.start.asset, "keep", "branch", source, by="ann", via="main")
+        commits()
+
+    return work
+
+
+def consolidator(scene: Scene) -> Callable[[], object]:
+    """Who covers all packs of the store by segments of its index."""
+    return lambda: scene.repo().index.consolidate(everything=True)
 
 
 def forker(scene: Scene) -> Callable[[], object]:
@@ -235,8 +302,7 @@ def reader(scene: Scene) -> Callable[[], object]:
         repo = scene.repo()
         with pinned_head(repo, scene.start.asset, "keep") as head:
             scene.promised = current()
-            for row in repo.files(head).scan():
-                assert list(repo.read_chunks([ChunkId(Address(row[REFS][:32]))]))
+            read_all(repo, head)
             scene.promised = None
 
     return work

@@ -20,13 +20,13 @@ from ahstore.packs.place import pack_key
 from ahstore.storage.cells import NEVER_MADE, Cell, Cells
 from ahstore.storage.contract import UnsettledError
 from ahstore.storage.lease_record import LeaseStatus
-from ahstore.storage.leases import Lease, remove_record, revoke
+from ahstore.storage.leases import Lease, list_leases, remove_record, revoke
 from ahstore.upkeep.cell_walk import list_cells
 from ahstore.upkeep.gc import Collector
 from ahstore.upkeep.holders import Holders
 from ahstore.upkeep.new_packs import NewPacks
 from ahstore.upkeep.roots import needs_of
-from ahstore.versions.gc_plan import Mark, expired_below
+from ahstore.versions.gc_plan import Mark, Plan, expired_below
 from ahstore.versions.history import undelete as undelete_module
 from ahstore.versions.lease_keeper import Held, LeaseKeeper
 from ahstore.versions.refs import Refs, ref_cell
@@ -36,12 +36,14 @@ from tests.upkeep.scenes import (
     Scene,
     collector,
     commit,
+    consolidator,
     deleter,
     evaluator,
     forker,
     from_id,
     merger,
     reader,
+    recreator,
     undeleter,
 )
 from tests.upkeep.schedules import KilledError, Script, Turn, current
@@ -473,6 +475,109 @@ def only_heads_are_looked_at() -> object:
                 marker.add(needs_of(found.cell, version), str(found.cell))
 
     return mock.patch.object(Collector, "_add_since", add_since)
+
+
+@hole(
+    WRITER,
+    collector,
+    collector,
+    commit("own1", "keep"),
+    collector,
+    turns=(
+        Turn(0, HEAD),
+        Turn(1, PLAN),
+        Turn(0),
+        Turn(1, "list index/"),
+        Turn(2, "list index/"),
+        Turn(1, PLAN),  # it has looked, and rescues the old pack, in which x is needed again
+        Turn(3),  # writes x anew
+        Turn(2, "delete packs"),  # it has looked, too: of all in the old pack there are copies
+        Turn(1),
+        Turn(4),  # to the next gc these are copies too many
+        Turn(2),
+    ),
+    mixed=True,
+)
+def each_gc_deletes_by_its_own_look() -> object:
+    original = Collector._swap
+
+    def swap(self: Collector, plan: Plan) -> Plan:
+        return plan if plan.phase == "final" else original(self, plan)
+
+    return mock.patch.object(Collector, "_swap", swap)
+
+
+@hole(
+    WRITER,
+    collector,
+    collector,
+    collector,
+    turns=(
+        Turn(1, "delete packs"),
+        Turn(0, HEAD),
+        Turn(1, PLAN),
+        Turn(1, "list cells/lease"),
+        Turn(0, HEAD, slandered=True),
+        Turn(2, HEAD),  # it has revoked the lease, and is about to fence
+        Turn(1),  # it tidies
+        Turn(3, PLAN),  # it has looked at the heads for the other's plan, and found no lease
+        Turn(0),
+        Turn(3),
+        Turn(2),
+    ),
+)
+def a_gc_tidies_all_that_is_revoked() -> object:
+    original = Holders.remove_records
+
+    def remove_records(self: Holders) -> int:
+        for record in list_leases(self._cells):
+            if record.status is LeaseStatus.REVOKED:
+                remove_record(self._cells, record.id, record.number)
+        return original(self)
+
+    return mock.patch.object(Holders, "remove_records", remove_records)
+
+
+@hole(
+    TO_KEEP,
+    deleter,
+    collector,
+    recreator,
+    turns=(Turn(0, HEAD, slandered=True), Turn(1), Turn(2), Turn(3), Turn(0)),
+)
+def a_deleted_cell_is_forgotten() -> object:
+    """Its versions go, and its numbers start again."""
+
+    def expire(self: Collector, folder: str, below: int) -> None:  # noqa: ARG001
+        files = self._repo.storage.inner._files  # type: ignore[attr-defined]
+        for key in [key for key in files if key.startswith(folder)]:
+            del files[key]
+
+    return mock.patch.object(Collector, "_expire", expire)
+
+
+@hole(
+    collector,
+    consolidator,
+    collector,
+    turns=(
+        Turn(0),
+        Turn(1, "create cells/index"),
+        Turn(2, PLAN),
+        Turn(2, "list cells/lease"),
+        Turn(1),
+        Turn(2),
+    ),
+)
+def segments_are_looked_at_once() -> object:
+    original = Collector._spare_segments
+
+    def spare(self: Collector) -> set[str]:
+        if not hasattr(self, "_first_look"):
+            self._first_look = original(self)  # type: ignore[attr-defined]
+        return self._first_look  # type: ignore[attr-defined, no-any-return]
+
+    return mock.patch.object(Collector, "_spare_segments", spare)
 
 
 @hole(collector, turns=(Turn(0),), mixed=True)
