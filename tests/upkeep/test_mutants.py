@@ -548,7 +548,7 @@ def a_gc_tidies_all_that_is_revoked() -> object:
 def a_deleted_cell_is_forgotten() -> object:
     """Its versions go, and its numbers start again."""
 
-    def expire(self: Collector, folder: str, below: int) -> None:  # noqa: ARG001
+    def expire(self: Collector, folder: str, below: int) -> None:
         files = self._repo.storage.inner._files  # type: ignore[attr-defined]
         for key in [key for key in files if key.startswith(folder)]:
             del files[key]

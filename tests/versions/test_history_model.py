@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,11 +13,18 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from ahstore.errors import AhError, MergeConflictError
 from ahstore.ids import AssetId, CommitId, new_entity_id
 from ahstore.objects.file import PATH
+from ahstore.testing.s3_servers import S3Server
 from ahstore.upkeep.gc import collect
 from ahstore.upkeep.policy import Policy
 from ahstore.versions.adding.commits import create_asset_root
@@ -308,15 +316,41 @@ TestLocalHistory.settings = settings(
 )
 
 
+def in_bucket(server: S3Server) -> type[History]:
+    """Return the machine whose stores are in a bucket; credentials are in the environment."""
+
+    class BucketHistory(History):
+        def new_url(self) -> str:
+            return server.url(f"stores/{secrets.token_hex(8)}")
+
+    return BucketHistory
+
+
+def run(machine: type[History], *, examples: int, steps: int) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=CHECKS,
+        ),
+    )
+
+
+@pytest.mark.timeout(1200)
+def test_in_a_bucket(s3_environment: S3Server) -> None:
+    run(in_bucket(s3_environment), examples=3, steps=12)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("machine", [History, LocalHistory])
 def test_for_long(machine: type[History]) -> None:
-    from hypothesis.stateful import run_state_machine_as_test
+    run(machine, examples=400, steps=60)
 
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=400, stateful_step_count=60, deadline=None, suppress_health_check=CHECKS
-        ),
-    )
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_in_a_bucket_for_long(s3_environment: S3Server) -> None:
+    run(in_bucket(s3_environment), examples=40, steps=40)
