@@ -40,6 +40,7 @@ def check(
     """
     scratch = repo.cache_root if repo.cache_root and os.path.isdir(repo.cache_root) else None
     report = FsckReport()
+    repo = repo.without_cache()
     repo.index.refresh()
     check_packs(repo, read_data, report, monitor)
     files = KeySorter(FILE_BYTES, scratch) if read_data else None

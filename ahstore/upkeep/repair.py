@@ -48,6 +48,13 @@ def mend(
     Raises:
         WriterBusyError: a living writer goes on for too long; run it again.
     """
+    if (bare := repo.without_cache()) is not repo:
+        try:
+            return mend(bare, source=source, read_data=read_data, monitor=monitor)
+        finally:
+            bare.leases.rest()
+            repo.recent_blobs.clear()
+            repo.index.rebuild()
     repo.index.rebuild()
     found = check(repo, read_data=read_data, monitor=monitor)
     if not found.damages:

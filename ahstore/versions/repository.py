@@ -147,6 +147,19 @@ class Repository:
         """The folder of the caches, None if they are in memory."""
         return self._cache_root
 
+    def without_cache(self) -> Repository:
+        """Return the store as it lies there, for who checks it: what is kept of it here hides damage.
+
+        It shares this one's storage, so it need not be closed. A store that is not far away is
+        returned as it is: nothing is kept of its bytes.
+        """
+        if self.storage is self._uncached:
+            return self
+        settings = {"id": self.creation_id, "chunking": self.cutting.to_value()}
+        return Repository(
+            self._uncached, settings, None, storage_options=self.storage_options, cache_size=0
+        )
+
     def close(self) -> None:
         """Release the caches and the storage; further use is an error."""
         self.leases.rest()

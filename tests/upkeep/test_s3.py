@@ -45,9 +45,9 @@ def test_small_packs_are_merged_in_a_bucket(bucket: House) -> None:
     assert check(bucket.repo, read_data=Share()).damages == []
 
 
-def test_mending_in_a_bucket(bucket: House) -> None:
-    bucket.commit(a=bucket.noise(700_000))
-    row = bucket.store.list(MODEL)[0]
+def damage_in(bucket: House, path: str) -> tuple[str, bytes]:
+    """Flip a bit of an object's first chunk; return its pack's key, and the pack as it is now."""
+    row = next(row for row in bucket.store.list(MODEL) if row["path"] == path)
     key = (
         "packs/"
         + row["physical_address"].partition("#")[0].rpartition("/packs/")[2].partition("?")[0]
@@ -56,11 +56,31 @@ def test_mending_in_a_bucket(bucket: House) -> None:
     data[100] ^= 1
     bucket.repo.storage.delete(key)
     bucket.repo.storage.create(key, bytes(data))
+    return key, bytes(data)
+
+
+def test_mending_in_a_bucket(bucket: House) -> None:
+    bucket.commit(a=bucket.noise(700_000))
+    key, data = damage_in(bucket, "a")
     report = mend(bucket.repo, read_data=Share())
     assert [d.what for d in report.damages if not d.repaired] == ["blob"]
     family, _, pack = key.removeprefix("packs/").rpartition("/")
-    assert bucket.repo.storage.read(f"aside/{family[:4]}/{pack}") == bytes(data)
+    assert bucket.repo.storage.read(f"aside/{family[:4]}/{pack}") == data
     assert not bucket.repo.storage.exists(key)
+
+
+def test_fsck_looks_at_the_bucket_and_not_at_what_is_kept_of_it(bucket: House) -> None:
+    """Who has read a store keeps it: his fsck would call it whole until his cache is gone."""
+    bucket.commit(a=bucket.noise(700_000))
+    assert bucket.content()
+    assert check(bucket.repo, read_data=Share()).clean
+    key, data = damage_in(bucket, "a")
+    assert bucket.content()
+    report = check(bucket.repo, read_data=Share())
+    assert [d.key for d in report.damages] == [key]
+    mend(bucket.repo, read_data=Share())
+    family, _, pack = key.removeprefix("packs/").rpartition("/")
+    assert bucket.repo.storage.read(f"aside/{family[:4]}/{pack}") == data
 
 
 @pytest.mark.parametrize("branches", [5, 25])
