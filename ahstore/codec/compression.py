@@ -63,7 +63,7 @@ def compress(data: bytes | memoryview) -> tuple[int, bytes] | None:
     return (codec, stored) if _saves(len(stored), len(data)) else None
 
 
-def decompress(codec: int, stored: bytes, raw: int) -> bytes:
+def decompress(codec: int, stored: bytes | memoryview, raw: int) -> bytes:
     """Return the ``raw`` bytes that were compressed; never unpacks more than those.
 
     Raises:
@@ -121,7 +121,7 @@ def _pack(data: bytes | memoryview, stride: int) -> bytes:
     return struct.pack(f">{stride}I", *map(len, frames)) + b"".join(frames)
 
 
-def _unframe(frame: bytes, size: int) -> bytes:
+def _unframe(frame: bytes | memoryview, size: int) -> bytes:
     import zstandard  # as in _compressor
 
     try:

@@ -80,9 +80,9 @@ class CachedStorage(WrappedStorage):
         if data is None:
             data = super().read_range(key, offset, length)
             self._keep(wanted, data)
-        return data
+        return bytes(data)
 
-    def read_ranges(self, ranges: Iterable[Range]) -> Iterator[bytes]:
+    def read_ranges(self, ranges: Iterable[Range]) -> Iterator[bytes | memoryview]:
         """See ``Storage.read_ranges``. What is not kept is still read ahead."""
         drawn: deque[tuple[Range, bool]] = deque()
 
@@ -104,23 +104,24 @@ class CachedStorage(WrappedStorage):
             self._keep(wanted, data)
             yield data
 
-    def _kept_so_far(self, drawn: deque[tuple[Range, bool]]) -> Iterator[bytes]:
+    def _kept_so_far(self, drawn: deque[tuple[Range, bool]]) -> Iterator[bytes | memoryview]:
         while drawn and drawn[0][1]:
             wanted, _ = drawn.popleft()
-            yield self.read_range(*wanted)
+            kept = self._find(wanted)
+            yield self.read_range(*wanted) if kept is None else kept
 
     def _is_kept(self, wanted: Range) -> bool:
         if wanted.key.startswith("index/"):
             return self._meta.find(key_name(*wanted)) is not None
         return self._ranges is not None and self._ranges.covers(*wanted)
 
-    def _find(self, wanted: Range) -> bytes | None:
+    def _find(self, wanted: Range) -> bytes | memoryview | None:
         if wanted.key.startswith("index/"):
             return self._meta.find(key_name(*wanted))
         return self._ranges.find(*wanted) if self._ranges is not None else None
 
-    def _keep(self, wanted: Range, data: bytes) -> None:
+    def _keep(self, wanted: Range, data: bytes | memoryview) -> None:
         if wanted.key.startswith("index/"):
-            self._meta.keep(key_name(*wanted), data)
+            self._meta.keep(key_name(*wanted), bytes(data))
         elif self._ranges is not None:
             self._ranges.keep(wanted.key, wanted.offset, data)

@@ -8,6 +8,7 @@ here is a range that is not cached. Bounded: the least recently used files go fi
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -18,6 +19,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from ahstore.codec.digests import CHECKSUM_BYTES, checksum64
+from ahstore.storage.buffers import LARGE_BYTES, large_buffer
 
 MAX_RANGE_BYTES = 16 * 2**20
 _PACK = re.compile(r"packs/(?:data|meta)/([0-9a-f]{2})/([0-9a-f]{32})\Z")
@@ -25,6 +27,7 @@ _NAME = re.compile(r"([0-9a-f]{32})-([0-9a-f]{1,12})-([0-9a-f]{1,8})\Z")
 _USED_AFTER_SECONDS = 60.0
 _LEFTOVER_SECONDS = 3600.0
 _KEPT_SHARE = 0.8
+_BLOCK_BYTES = 4096
 _CHECKS = 64
 """Who has written a 64th of the limit looks whether all together are over it."""
 
@@ -60,8 +63,11 @@ class RangeCache:
         self._written = 0
         self._lock = threading.Lock()
 
-    def find(self, key: str, offset: int, length: int) -> bytes | None:
-        """Return a range of the pack with this key, if ranges that are kept cover it."""
+    def find(self, key: str, offset: int, length: int) -> bytes | memoryview | None:
+        """Return a range of the pack with this key, if ranges that are kept cover it.
+
+        A large one may be a view of memory of its own.
+        """
         match = _PACK.match(key)
         if match is None or not length:
             return None
@@ -77,6 +83,8 @@ class RangeCache:
             whole = kept.offset == offset and kept.end <= end
             parts.append(data if whole else data[offset - kept.offset : end - kept.offset])
             offset = min(kept.end, end)
+        if len(parts) == 1:
+            return parts[0]
         return b"".join(parts) if parts else None
 
     def covers(self, key: str, offset: int, length: int) -> bool:
@@ -128,7 +136,7 @@ class RangeCache:
         return packs
 
     @staticmethod
-    def _read(path: str, length: int) -> bytes | None:
+    def _read(path: str, length: int) -> memoryview | None:
         """Return a kept range if its file is whole; one that is not is removed."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -136,9 +144,11 @@ class RangeCache:
             return None
         try:
             stat = os.fstat(fd)
-            data = b""
-            if stat.st_size == length + CHECKSUM_BYTES:
-                data = os.read(fd, stat.st_size)
+            size = length + CHECKSUM_BYTES
+            data = memoryview(b"")
+            if stat.st_size == size:
+                data = large_buffer(size) if size >= LARGE_BYTES else memoryview(bytearray(size))
+                data = data[: os.readv(fd, [data])].toreadonly()
             if _is_whole(path, data, length):
                 if time.time() - stat.st_mtime > _USED_AFTER_SECONDS:
                     os.utime(fd)
@@ -151,7 +161,7 @@ class RangeCache:
             os.unlink(path)
         return None
 
-    def keep(self, key: str, offset: int, data: bytes) -> None:
+    def keep(self, key: str, offset: int, data: bytes | memoryview) -> None:
         """Keep a range that was just read."""
         match = _PACK.match(key)
         if match is None or not 0 < len(data) <= min(MAX_RANGE_BYTES, self._limit // 4):
@@ -167,7 +177,7 @@ class RangeCache:
                 os.makedirs(folder, mode=0o700, exist_ok=True)
                 fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
-                _write(fd, data)
+                _write(fd, memoryview(data)[_write_around(fd, data) :])
                 _write(fd, _checksum(path, data))
             finally:
                 os.close(fd)
@@ -222,18 +232,41 @@ class RangeCache:
             total -= size
 
 
-def _checksum(path: str, data: bytes) -> bytes:
+def _checksum(path: str, data: bytes | memoryview) -> bytes:
     # With the name, so that a file under another's name is told.
     return checksum64(os.path.basename(path).encode() + checksum64(data))
 
 
-def _is_whole(path: str, data: bytes, length: int) -> bool:
+def _is_whole(path: str, data: memoryview, length: int) -> bool:
     return len(data) == length + CHECKSUM_BYTES and (
         _checksum(path, data[:length]) == data[length:]
     )
 
 
-def _write(fd: int, data: bytes) -> None:
+def _write_around(fd: int, data: bytes | memoryview) -> int:
+    """Write what can be of a large range without the page cache; return how many bytes.
+
+    It is written beside the file that the user wants: pages of memory would be taken for both, and
+    the user's own data dropped for what may never be read again.
+    """
+    size = len(data) - len(data) % _BLOCK_BYTES
+    if size < LARGE_BYTES or not hasattr(os, "O_DIRECT"):
+        return 0
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    written = 0
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT)
+        while written < size and not written % _BLOCK_BYTES:
+            written += os.write(fd, memoryview(data)[written:size])
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # not aligned as this disk wants it, or never
+            raise
+    finally:
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+    return written
+
+
+def _write(fd: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

@@ -156,7 +156,7 @@ class Segment:
         for group, data in zip(groups, self._storage.read_ranges(ranges), strict=True):
             for block in group:
                 at = block.offset - group[0].offset
-                part = data[at : at + block.length]
+                part = bytes(data[at : at + block.length])
                 self._check(part, block.checksum)
                 for start in range(0, len(part), layout.RECORD_BYTES):
                     yield part[start : start + layout.RECORD_BYTES]

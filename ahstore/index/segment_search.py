@@ -139,8 +139,9 @@ def _range(span: list[Wish]) -> Range:
     return Range(segment.info.key, first.offset, last.offset + last.length - first.offset)
 
 
-def _parts(span: list[Wish], data: bytes) -> Iterator[tuple[Wish, bytes]]:
+def _parts(span: list[Wish], data: bytes | memoryview) -> Iterator[tuple[Wish, bytes]]:
     start = span[0][1].offset
     for wish in span:
         at = wish[1].offset - start
-        yield wish, data[at : at + wish[1].length]
+        # A view would keep all that was read with it.
+        yield wish, bytes(data[at : at + wish[1].length])

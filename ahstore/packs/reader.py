@@ -27,6 +27,7 @@ INDEXES_AHEAD = 128
 
 Wanted = tuple[Address, Place]
 Found = tuple[Address, bytes]
+FoundView = tuple[Address, "bytes | memoryview"]
 
 
 class PackReader:
@@ -53,7 +54,7 @@ class PackReader:
             )
         except CorruptError as error:
             raise _damaged(address, place, str(error)) from error
-        return unpack_verified(address, place, data, trusted=trusted)
+        return bytes(unpack_verified(address, place, data, trusted=trusted))
 
     def read_many(self, wanted: Iterable[Wanted], *, trusted: bool = True) -> Iterator[Found]:
         """Yield each wanted blob, by pack and offset; neighbours come with one request.
@@ -64,17 +65,22 @@ class PackReader:
         Raises:
             MissingError, CorruptError: as ``read``.
         """
+        for address, data in self.read_views(wanted, trusted=trusted):
+            yield address, bytes(data)
+
+    def read_views(self, wanted: Iterable[Wanted], *, trusted: bool = True) -> Iterator[FoundView]:
+        """Yield what ``read_many`` does without copying it: a view keeps its whole span in memory."""
         ordered = list(spans(sorted(wanted, key=by_position)))
         at = 0
         while at < len(ordered):
             answers = self._storage.read_ranges(map(_range, ordered[at:]))
             for data in _until_truncated(answers):
-                span = ordered[at]
+                span, view = ordered[at], memoryview(data)
                 at += 1
                 start = span[0][1].offset
                 for address, place in span:
                     begin = place.offset - start
-                    blob = data[begin : begin + place.stored]
+                    blob = view[begin : begin + place.stored]
                     yield address, unpack_verified(address, place, blob, trusted=trusted)
             if at < len(ordered):
                 # Truncated: hand out what is whole, and name the first that is not.
@@ -231,12 +237,14 @@ def _range(span: Sequence[Wanted]) -> Range:
     return Range(pack_key(first.family, first.pack), first.offset, end - first.offset)
 
 
-def _until_truncated(answers: Iterator[bytes]) -> Iterator[bytes]:
+def _until_truncated(answers: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     with suppress(CorruptError):
         yield from answers
 
 
-def unpack_verified(address: Address, place: Place, data: bytes, *, trusted: bool) -> bytes:
+def unpack_verified(
+    address: Address, place: Place, data: bytes | memoryview, *, trusted: bool
+) -> bytes | memoryview:
     """Return a blob's bytes out of the stored ones; arguments and errors as for ``read``."""
     if len(data) != place.stored or checksum64(data) != place.checksum:
         raise _damaged(address, place, "its checksum does not match")

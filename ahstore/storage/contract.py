@@ -193,8 +193,8 @@ class Storage(ABC):
             CorruptError: the file is shorter than that.
         """
 
-    def read_ranges(self, ranges: Iterable[Range]) -> Iterator[bytes]:
-        """Yield the bytes of each range, in the order asked for.
+    def read_ranges(self, ranges: Iterable[Range]) -> Iterator[bytes | memoryview]:
+        """Yield the bytes of each range, in the order asked for; those of large ones may be views.
 
         ``ranges`` is drawn from as the answers are taken. A backend that is far away reads ahead,
         several ranges at once and some tens of megabytes at most; what is read ahead of an answer

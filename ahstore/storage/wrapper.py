@@ -48,7 +48,7 @@ class WrappedStorage(Storage):
         """See ``Storage.read_range``."""
         return self._do("read_range", key, 0, lambda: self.inner.read_range(key, offset, length))
 
-    def read_ranges(self, ranges: Iterable[Range]) -> Iterator[bytes]:
+    def read_ranges(self, ranges: Iterable[Range]) -> Iterator[bytes | memoryview]:
         """See ``Storage.read_ranges``. Each range passes as an operation ``read_range``."""
         asked, passed_on = tee(ranges)
         answers = self.inner.read_ranges(passed_on)

@@ -258,15 +258,23 @@ class Repository:
 
     def read_chunks(self, chunks: Sequence[ChunkId]) -> Iterator[tuple[Address, bytes]]:
         """Yield each distinct chunk once with its bytes, neighbours read together, in any order."""
+        for address, data in self.read_chunk_views(chunks):
+            yield address, bytes(data)
+
+    def read_chunk_views(
+        self, chunks: Sequence[ChunkId]
+    ) -> Iterator[tuple[Address, bytes | memoryview]]:
+        """Yield what ``read_chunks`` does without copying: a view keeps what was read with it."""
         return self._read_all(Kind.CHUNK, list(dict.fromkeys(chunks)))
 
     def read_pages(self, pages: Sequence[PageId]) -> Iterator[tuple[Address, bytes]]:
         """Yield each distinct page once with its bytes, neighbours read together, in any order."""
-        return self._read_all(Kind.PAGE, list(dict.fromkeys(pages)))
+        for address, data in self._read_all(Kind.PAGE, list(dict.fromkeys(pages))):
+            yield address, bytes(data)
 
     def _read_all(
         self, kind: Kind, addresses: Sequence[AnyAddress]
-    ) -> Iterator[tuple[Address, bytes]]:
+    ) -> Iterator[tuple[Address, bytes | memoryview]]:
         read: set[Address] = set()
         if self._meta is not None:
             kept = self._meta.find_many(blob_name(kind, address) for address in addresses)
@@ -278,19 +286,19 @@ class Repository:
             places = self._get_places(kind, rest)
             packs = self.packs if kind is Kind.CHUNK else self._meta_packs
             try:
-                for address, data in packs.read_many(places.items(), trusted=self._trusted):
+                for address, view in packs.read_views(places.items(), trusted=self._trusted):
                     read.add(address)
-                    self._keep(places[address], address, data)  # type: ignore[index]
-                    yield address, data
+                    self._keep(places[address], address, view)  # type: ignore[index]
+                    yield address, view
             except MissingError as error:
                 # A pack that some hint knew is gone: repacked. The store says where to.
                 tries += 1
                 self._forget_pack(error, places, tries)
 
-    def _keep(self, place: Place, address: Address, data: bytes) -> None:
+    def _keep(self, place: Place, address: Address, data: bytes | memoryview) -> None:
         """Keep what was read from far away, unless ranges of data packs are kept anyway."""
         if self._meta is not None and place.family == "meta":
-            self._meta.keep(blob_name(place.kind, address), data)
+            self._meta.keep(blob_name(place.kind, address), bytes(data))
 
     def _get_places(self, kind: Kind, addresses: Sequence[AnyAddress]) -> dict[AnyAddress, Place]:
         hints = {a: hint for a in addresses if (hint := self._find_hint(kind, a)) is not None}

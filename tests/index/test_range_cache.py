@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import random
 import shutil
@@ -17,6 +19,7 @@ from ahstore.errors import CorruptError
 from ahstore.index.cached_storage import CachedStorage
 from ahstore.index.meta_cache import MetaCache
 from ahstore.index.range_cache import RangeCache
+from ahstore.storage.buffers import large_buffer
 from ahstore.storage.cells import Cell, Cells
 from ahstore.storage.contract import MissingError, Range
 from ahstore.storage.memory import MemoryStorage
@@ -65,6 +68,63 @@ def test_neighbours_and_overlaps_are_put_together(cache):
     for start, end in ((0, 401), (399, 501), (400, 500), (550, 601)):
         assert cache.find(KEY, start, end - start) is None
         assert not cache.covers(KEY, start, end - start)
+
+
+def in_own_memory(data):
+    """Return the bytes as they come from a bucket: in aligned memory."""
+    view = large_buffer(len(data))
+    view[:] = data
+    return view.toreadonly()
+
+
+@pytest.mark.parametrize("size", [MIB, MIB + 1, 2 * MIB - 7, 2 * MIB + 4095])
+@pytest.mark.parametrize("form", ["aligned", "bytes", "unaligned"])
+def test_large_ranges_are_whole(cache, size, form):
+    """Written around the page cache where that goes; what is left over must come after it."""
+    data = random.Random(size).randbytes(size)
+    given = {
+        "aligned": lambda: in_own_memory(data),
+        "bytes": lambda: data,
+        "unaligned": lambda: in_own_memory(b"x" + data)[1:],
+    }
+    cache.keep(KEY, 5, given[form]())
+    assert cache.find(KEY, 5, size) == data
+    assert cache.find(KEY, size - 5, 10) == data[-10:]
+    (path,) = files(cache)
+    with open(path, "rb") as file:
+        whole = file.read()
+    for at in (0, size // 2, size - 1, size + 3):
+        with open(path, "wb") as file:
+            file.write(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert cache.find(KEY, 5, size) is None  # a damaged one is removed
+        assert files(cache) == []
+
+
+@pytest.mark.parametrize("where", ["call", "write", "second write"])
+def test_a_disk_that_wants_the_page_cache(cache, monkeypatch, where):
+    """As some file systems do: then it is written as ever, from where the other way ended."""
+    data = random.Random(1).randbytes(3 * MIB + 5)
+    control, write, writes = fcntl.fcntl, os.write, []
+
+    def refuse(fd, command, *flags):
+        if where == "call" and command == fcntl.F_SETFL and flags[0] & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "not here")
+        return control(fd, command, *flags)
+
+    def some(fd, piece):
+        writes.append(len(piece))
+        if control(fd, fcntl.F_GETFL) & os.O_DIRECT:
+            if where == "write" or len(writes) > 1:
+                raise OSError(errno.EINVAL, "not so")
+            return write(fd, piece[:MIB])
+        return write(fd, piece)
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    monkeypatch.setattr(os, "write", some)
+    cache.keep(KEY, 0, in_own_memory(data))
+    monkeypatch.undo()
+    assert cache.find(KEY, 0, len(data)) == data
+    assert len(writes) >= 2
 
 
 def test_what_another_process_keeps_is_seen(cache):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ahstore.errors import OutcomeUnknownError, StorageError
+from ahstore.errors import CorruptError, OutcomeUnknownError, StorageError
 from ahstore.storage.cells import Cell, CellConflictError, Cells
 from ahstore.storage.contract import (
     AlreadyThereError,
@@ -272,6 +272,19 @@ def test_reading_goes_on(storage: Storage, proxy: FaultProxy, fault: Fault) -> N
     assert storage.exists(PACK)
     strike(proxy, fault, at=operation("ListObjects"))
     assert list(storage.list("packs/")) == [PACK]
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT, Fault.RESET_AFTER])
+def test_reading_large_ranges_goes_on(storage: Storage, proxy: FaultProxy, fault: Fault) -> None:
+    """A body that broke off in the middle is read anew, from its start."""
+    body = os.urandom(3 * 2**20)
+    storage.create(PACK, body)
+    ranges = [Range(PACK, 5, 2**20), Range(PACK, 2**20, 2**21)]
+    strike(proxy, fault, fault, at=operation("Get"))
+    first, second = storage.read_ranges(ranges)
+    assert (first, second) == (body[5 : 2**20 + 5], body[2**20 :])
+    with pytest.raises(CorruptError, match="truncated"):
+        list(storage.read_ranges([Range(PACK, 2**20, 2**21 + 1)]))
 
 
 def test_errors_name_the_place_and_what_to_do(s3_environment: S3Server, tmp_path: Path) -> None:

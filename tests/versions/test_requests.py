@@ -17,6 +17,7 @@ from ahstore.versions.adding.commits import commit_files, create_asset_root
 from ahstore.versions.history.log import log
 from ahstore.versions.refs import RefKind, Refs
 from ahstore.versions.repository import Repository
+from ahstore.versions.restoring.checkout import download
 
 Requests = list[str]
 
@@ -158,3 +159,14 @@ def test_many_small_files(bucket: Bucket, files: int) -> None:
     assert parts <= files * 4096 / 2**23 + 1
     assert len(asked) - parts <= 18
     assert len(asked) <= 30
+    # And back, with nothing cached: a page or a file each would be thousands.
+    target = bucket.folder / "out"
+
+    def fetch() -> None:
+        with bucket.opened("another") as repo:
+            download(repo, Refs(repo).get(bucket.asset, "main").commit, target=str(target))
+
+    asked = of_first_commit(bucket.asked(fetch))
+    assert len(list(target.iterdir())) == files + 1
+    assert asked.count("Get packs/data") <= files * 4096 / 2**23 + 3
+    assert len(asked) <= files * 4096 / 2**23 + 20, asked

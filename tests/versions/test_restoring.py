@@ -271,6 +271,24 @@ def test_a_large_file_is_written_in_pieces(
     (out / "d").chmod(0o755)
 
 
+@pytest.mark.parametrize("most", [1, 65_536, 299_000])
+def test_a_disk_that_takes_less_than_it_was_given(
+    asset: Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """What one call leaves over is written by others: else a file has holes and nobody says so."""
+    monkeypatch.setattr(restoring, "PIECE_BYTES", 300_000)
+    content = os.urandom(2_000_000)
+    asset.write(large=content)
+    commit = asset.commit()
+
+    def some(fd: int, parts: list[memoryview], offset: int) -> int:
+        return os.pwrite(fd, b"".join(parts)[:most], offset)
+
+    monkeypatch.setattr(os, "pwritev", some)
+    download(asset.repo, commit, target=str(tmp_path / "o"))
+    assert (tmp_path / "o/large").read_bytes() == content
+
+
 def test_a_large_file_that_fails_goes_away(
     asset: Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,10 +296,10 @@ def test_a_large_file_that_fails_goes_away(
     asset.write(d__large=os.urandom(5_000_000), a="1")
     commit = asset.commit()
 
-    def full(_fd: int, _data: memoryview, _offset: int) -> int:
+    def full(_fd: int, _parts: list[memoryview], _offset: int) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(os, "pwritev", full)
     with pytest.raises(StorageError, match=r"no space left for .*d/large"):
         download(asset.repo, commit, target=str(tmp_path / "o"))
     assert not list((tmp_path / "o").rglob("large"))

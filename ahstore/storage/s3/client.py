@@ -13,7 +13,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from io import BytesIO
 from typing import Any, TypeVar
@@ -28,6 +28,8 @@ from ahstore.storage.s3.failures import Outcome, is_request_error, outcome_of, t
 
 Result = TypeVar("Result")
 Answer = dict[str, Any]
+Receive = Callable[[Any], Awaitable[bytes | memoryview]]
+"""Reads the body of an answer, which is a stream of aiobotocore's."""
 
 TRIES = 7
 PARTS_IN_FLIGHT = 5
@@ -131,7 +133,7 @@ class S3Client:
         *,
         body: bytes | None = None,
         repeat_lost: bool = True,
-        read: bool = False,
+        read: Receive | None = None,
         **arguments: Any,
     ) -> Answer:
         """Send a request about ``key`` of the store; try again, jittered, what may be.
@@ -141,7 +143,7 @@ class S3Client:
             key: relative to the store's prefix; it becomes ``Key``.
             body: it becomes ``Body``.
             repeat_lost: send again also after the answer was lost.
-            read: read the answer's body, as ``"Body"``.
+            read: reads the answer's body, which is then its ``"Body"``.
             arguments: more of the operation's; a misspelt one is refused, not dropped.
 
         Raises:
@@ -163,7 +165,12 @@ class S3Client:
         raise AssertionError("unreachable")
 
     async def _once(
-        self, operation: str, key: str, body: bytes | None, read: bool, arguments: Mapping[str, Any]
+        self,
+        operation: str,
+        key: str,
+        body: bytes | None,
+        read: Receive | None,
+        arguments: Mapping[str, Any],
     ) -> Answer:
         client = await self._connected()
         system = self._system
@@ -177,10 +184,10 @@ class S3Client:
         started = time.time()
         answer: Answer = await getattr(client, operation)(**sent)
         self._clock.note(answer, started)
-        if read:
+        if read is not None:
             stream = answer["Body"]
             try:
-                answer["Body"] = await stream.read()
+                answer["Body"] = await read(stream)
             finally:
                 stream.close()
         return answer

@@ -12,6 +12,7 @@ from typing import Any
 from ahstore.storage.contract import AlreadyThereError, UnsettledError
 from ahstore.storage.s3.client import RequestError, S3Client
 from ahstore.storage.s3.failures import Outcome
+from ahstore.storage.s3.reading import receive_all
 
 _TRIES = 4
 
@@ -78,7 +79,7 @@ def _find_ours(client: S3Client, key: str, data: bytes) -> bool | None:
         size = _find(client, key)
         if size != len(data):
             return None if size is None else False
-        return bool(client.call("get_object", key, read=True)["Body"] == data)
+        return bool(client.call("get_object", key, read=receive_all)["Body"] == data)
     except RequestError as failed:
         error = client.failure(failed, key)
         raise UnsettledError(error.message, key=key) from failed.error

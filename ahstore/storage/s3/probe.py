@@ -18,6 +18,7 @@ import time
 from ahstore.errors import UnsupportedError
 from ahstore.storage.s3.client import RequestError, S3Client
 from ahstore.storage.s3.failures import Outcome
+from ahstore.storage.s3.reading import receive_all
 
 REMEMBERED_SECONDS = 7 * 24 * 3600.0
 _FOLDER = "s3-probes"
@@ -71,7 +72,7 @@ class Probe:
         except RequestError as failed:
             if failed.outcome is not Outcome.TAKEN:
                 raise
-            there = await self._client.request("get_object", key, read=True)
+            there = await self._client.request("get_object", key, read=receive_all)
             return bool(there["Body"] == body)
         return True
 

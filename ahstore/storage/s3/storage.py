@@ -33,7 +33,7 @@ from ahstore.storage.paths import (
     version_number,
 )
 from ahstore.storage.s3.address import S3Address
-from ahstore.storage.s3.client import Answer, RequestError, S3Client
+from ahstore.storage.s3.client import Answer, Receive, RequestError, S3Client
 from ahstore.storage.s3.clock import ServerClock
 from ahstore.storage.s3.creation import create_once, create_settled
 from ahstore.storage.s3.failures import Outcome
@@ -46,7 +46,7 @@ from ahstore.storage.s3.listing import (
     list_uploads,
 )
 from ahstore.storage.s3.probe import Probe
-from ahstore.storage.s3.reading import read_ahead
+from ahstore.storage.s3.reading import read_ahead, receive, receive_all
 from ahstore.storage.s3.writer import S3Writer
 
 _LOCK_SECONDS = 5.0
@@ -107,20 +107,20 @@ class S3Storage(Storage):
 
     def read(self, key: str) -> bytes:
         """See ``Storage.read``."""
-        return bytes(self._get("get_object", check_key(key), read=True)["Body"])
+        return bytes(self._get("get_object", check_key(key), read=receive_all)["Body"])
 
     def read_range(self, key: str, offset: int, length: int) -> bytes:
         """See ``Storage.read_range``."""
-        return self._client.run(self._read_range(Range(key, offset, length)))
+        return bytes(self._client.run(self._read_range(Range(key, offset, length))))
 
-    def read_ranges(self, ranges: Iterable[Range]) -> Iterator[bytes]:
+    def read_ranges(self, ranges: Iterable[Range]) -> Iterator[bytes | memoryview]:
         """See ``Storage.read_ranges``."""
         return read_ahead(ranges, self._start_reading)
 
-    def _start_reading(self, wanted: Range) -> Future[bytes]:
+    def _start_reading(self, wanted: Range) -> Future[bytes | memoryview]:
         return self._client.submit(self._read_range(wanted))
 
-    async def _read_range(self, wanted: Range) -> bytes:
+    async def _read_range(self, wanted: Range) -> bytes | memoryview:
         key, offset, length = wanted
         if offset < 0 or length < 0:
             raise InvalidInputError(f"not a range: {offset}, {length}")
@@ -130,13 +130,16 @@ class S3Storage(Storage):
                 await self._client.request("head_object", key)
                 return b""
             answer = await self._client.request(
-                "get_object", key, read=True, Range=f"bytes={offset}-{offset + length - 1}"
+                "get_object",
+                key,
+                read=receive(length),
+                Range=f"bytes={offset}-{offset + length - 1}",
             )
         except RequestError as failed:
             if failed.outcome is Outcome.BEYOND:
                 raise _truncated(wanted, 0) from None
             raise self._error(failed, key) from failed.error
-        data: bytes = answer["Body"]
+        data: bytes | memoryview = answer["Body"]
         if len(data) != length:
             raise _truncated(wanted, len(data))
         return data
@@ -154,7 +157,7 @@ class S3Storage(Storage):
         answer = self._get("head_object", check_key(key))
         return FileStat(answer["ContentLength"], answer["LastModified"].timestamp())
 
-    def _get(self, operation: str, key: str, *, read: bool = False) -> Answer:
+    def _get(self, operation: str, key: str, *, read: Receive | None = None) -> Answer:
         try:
             return self._client.call(operation, key, read=read)
         except RequestError as failed:

@@ -24,6 +24,7 @@ from ahstore.objects.file import (
     Row,
     unpack_refs,
 )
+from ahstore.packs.reader import MAX_SPAN_BYTES
 from ahstore.versions.restoring.target import Folder, TargetFolder
 from ahstore.versions.restoring.target_file import TargetFile
 
@@ -31,18 +32,27 @@ MAX_BYTES = 2 * 2**20
 MAX_FILES = 256
 MAX_FOLDERS = 32
 """Each is an open descriptor while its files are written."""
+FAR_BYTES = MAX_SPAN_BYTES
+FAR_FILES = 4096
+"""From a store that is far away: as much as one request brings, so that neighbours come with it."""
 
-ReadChunks = Callable[[Sequence[ChunkId]], Iterable[tuple[Address, bytes]]]
+Data = bytes | memoryview
+ReadChunks = Callable[[Sequence[ChunkId]], Iterable[tuple[Address, Data]]]
 
 _ID_BYTES = 32
 
 
 class Batch:
-    """Files to be written, and the folders they go to, held until ``release``."""
+    """Files to be written, and the folders they go to, held until ``release``.
 
-    __slots__ = ("files", "folders", "size")
+    Args:
+        far: they come from a store that is far away.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_max_bytes", "_max_files", "files", "folders", "size")
+
+    def __init__(self, *, far: bool = False) -> None:
+        self._max_bytes, self._max_files = (FAR_BYTES, FAR_FILES) if far else (MAX_BYTES, MAX_FILES)
         self.files: list[tuple[Folder, Row]] = []
         self.folders: list[Folder] = []
         self.size = 0
@@ -55,8 +65,8 @@ class Batch:
             folder.hold()
             self.folders.append(folder)
         return (
-            self.size >= MAX_BYTES
-            or len(self.files) >= MAX_FILES
+            self.size >= self._max_bytes
+            or len(self.files) >= self._max_files
             or len(self.folders) >= MAX_FOLDERS
         )
 
@@ -110,7 +120,7 @@ def write_piece(read: ReadChunks, file: TargetFile, start: int, piece: Sequence[
 
 def one_by(read: ReadChunks) -> Callable[[ChunkId], bytes]:
     """Return how to read a single chunk."""
-    return lambda chunk: dict(read([chunk]))[chunk]
+    return lambda chunk: bytes(dict(read([chunk]))[chunk])
 
 
 def check_size(row: Row, size: int) -> None:
@@ -123,19 +133,19 @@ def check_size(row: Row, size: int) -> None:
         raise CorruptError(f"the chunks of {row[PATH]!r} are not as long as it says")
 
 
-def _few(found: dict[Address, bytes], row: Row) -> list[bytes]:
+def _few(found: dict[Address, Data], row: Row) -> list[Data]:
     refs = row[REFS]
     if len(refs) == REF_BYTES:  # nearly every small file
         return [_checked(found, refs[:_ID_BYTES], row[SIZE])]
     return _many(found, row, list(unpack_refs(refs)))
 
 
-def _many(found: dict[Address, bytes], row: Row, refs: list[ChunkRef]) -> list[bytes]:
+def _many(found: dict[Address, Data], row: Row, refs: list[ChunkRef]) -> list[Data]:
     check_size(row, sum([ref.length for ref in refs]))
     return [_checked(found, *ref) for ref in refs]
 
 
-def _checked(found: dict[Address, bytes], chunk: bytes, length: int) -> bytes:
+def _checked(found: dict[Address, Data], chunk: bytes, length: int) -> Data:
     data = found[Address(chunk)]
     if len(data) != length:
         raise CorruptError(f"chunk {chunk.hex()} is not as long as its file says")
@@ -143,7 +153,7 @@ def _checked(found: dict[Address, bytes], chunk: bytes, length: int) -> bytes:
 
 
 def _write_file(
-    target: TargetFolder, folder: Folder, row: Row, parts: list[bytes], *, again: bool
+    target: TargetFolder, folder: Folder, row: Row, parts: list[Data], *, again: bool
 ) -> None:
     file = TargetFile(
         target,

@@ -22,6 +22,7 @@ from ahstore.objects.file import (
     ChunkRef,
     Row,
 )
+from ahstore.packs.reader import MAX_SPAN_BYTES
 from ahstore.versions.monitor import Monitor
 from ahstore.versions.repository import Repository
 from ahstore.versions.restoring.batch import Batch, check_size, write_piece
@@ -35,7 +36,8 @@ FAR_THREADS = 12
 """From a store that is far away: so many requests are under way, 100 to 200 MiB of memory."""
 SMALL_BYTES = 32 * 1024
 PIECE_BYTES = 2 * 2**20
-FAR_PIECE_BYTES = 4 * 2**20
+FAR_PIECE_BYTES = MAX_SPAN_BYTES - 512 * 1024
+"""One request, although chunks of another kind (lists) may lie between."""
 
 
 def restore(repo: Repository, target: TargetFolder, rows: Iterable[Row], monitor: Monitor) -> None:
@@ -76,7 +78,8 @@ class _Restoring:
         far = repo.storage.capabilities.far
         self._small_bytes = -1 if far else SMALL_BYTES
         self._piece_bytes = FAR_PIECE_BYTES if far else PIECE_BYTES
-        self._batch = Batch()
+        self._far = far
+        self._batch = Batch(far=far)
         self._large: set[_LargeFile] = set()
 
     def run(self, rows: Iterable[Row]) -> None:
@@ -103,10 +106,10 @@ class _Restoring:
         self._small.write()
 
     def _hand_out_batch(self) -> None:
-        batch, self._batch = self._batch, Batch()
+        batch, self._batch = self._batch, Batch(far=self._far)
         if batch.files:
             self._workers.submit(
-                partial(batch.write, self._repo.read_chunks, self._target),
+                partial(batch.write, self._repo.read_chunk_views, self._target),
                 partial(self._batch_done, batch),
             )
 
@@ -123,11 +126,11 @@ class _Restoring:
         piece: list[ChunkRef] = []
         start = size = 0
         for ref, _ in walk(row[FLAGS] >> LEVEL_SHIFT, row[REFS], self._repo.read_chunk):
-            piece.append(ref)
-            size += ref.length
-            if size >= self._piece_bytes:
+            if piece and size + ref.length > self._piece_bytes:
                 self._hand_out_piece(large, start, size, piece)
                 start, size, piece = start + size, 0, []
+            piece.append(ref)
+            size += ref.length
         if piece:
             self._hand_out_piece(large, start, size, piece)
         check_size(row, start + size)
@@ -138,7 +141,7 @@ class _Restoring:
     ) -> None:
         large.pieces += 1
         self._workers.submit(
-            partial(write_piece, self._repo.read_chunks, large.file, start, piece),
+            partial(write_piece, self._repo.read_chunk_views, large.file, start, piece),
             partial(self._piece_done, large, size),
         )
 

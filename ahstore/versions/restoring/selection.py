@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from ahstore.errors import ObjectNotFoundError
 from ahstore.ids import CommitId
 from ahstore.names import check_object_path
-from ahstore.objects.file import PATH, SIZE, Row, check_rows
-from ahstore.objects.tree import Tree
+from ahstore.objects.file import PATH, SIZE, Row
 from ahstore.versions.repository import Repository
 
 
@@ -20,8 +19,8 @@ class Selection:
     """
 
     def __init__(self, repo: Repository, commit: CommitId, paths: Sequence[str] = ()) -> None:
-        # Rows become paths on the user's disk: they are checked whoever wrote them.
-        self._tree = Tree(repo, repo.read_commit(commit).tree, check=check_rows)
+        # Its rows, which become paths on the user's disk, are checked whoever wrote them.
+        self._tree = repo.files(commit)
         if not paths:
             self._chosen: list[str | Row] = [""]
             return

@@ -75,7 +75,7 @@ class SmallFiles:
 
     def _write_here(self, batches: Sequence[Batch], *, again: bool = False) -> None:
         for batch in batches:
-            batch.write(self._repo.read_chunks, self._target, again=again)
+            batch.write(self._repo.read_chunk_views, self._target, again=again)
             self._monitor.advance(files=len(batch.files), bytes_=batch.size)
 
     def _places(self, batches: Sequence[Batch]) -> dict[ChunkId, Place]:
@@ -84,9 +84,9 @@ class SmallFiles:
         return self._repo.index.find_many(Kind.CHUNK, chunks)
 
     def _write_in_child(self, batches: Sequence[Batch], places: dict[ChunkId, Place]) -> None:
-        def read(chunks: Sequence[ChunkId]) -> Iterator[tuple[Address, bytes]]:
+        def read(chunks: Sequence[ChunkId]) -> Iterator[tuple[Address, bytes | memoryview]]:
             wanted = [(chunk, places[chunk]) for chunk in dict.fromkeys(chunks)]
-            return self._repo.packs.read_many(wanted)
+            return self._repo.packs.read_views(wanted)
 
         self._target.renew_names()
         for batch in batches:

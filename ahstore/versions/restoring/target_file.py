@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from ahstore.versions.restoring.target import Folder, TargetFolder, failed
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MOST_PARTS = 1024
+"""Of so many buffers the system takes all at once."""
 WRITABLE, READ_ONLY, EXECUTABLE = 0o666, 0o444, 0o111
 
 
@@ -57,7 +59,7 @@ class TargetFile:
     def _path(self) -> str:
         return os.path.join(self._folder.path, self._name)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append bytes."""
         try:
             written = os.write(self._fd, data)
@@ -66,17 +68,27 @@ class TargetFile:
         except OSError as error:
             raise failed(self._path, error) from error
 
-    def write_at(self, offset: int, parts: Iterable[bytes]) -> None:
+    def write_at(self, offset: int, parts: Sequence[bytes | memoryview]) -> None:
         """Write bytes from ``offset`` on. Threads may write to several places at once."""
         try:
-            for data in parts:
-                view = memoryview(data)
-                while view:
-                    written = os.pwrite(self._fd, view, offset)
-                    offset += written
-                    view = view[written:]
+            for at in range(0, len(parts), _MOST_PARTS):
+                some = parts[at : at + _MOST_PARTS]
+                size = sum(map(len, some))
+                written = os.pwritev(self._fd, some, offset)
+                if written < size:
+                    self._write_rest(offset + written, some, written)
+                offset += size
         except OSError as error:
             raise failed(self._path, error) from error
+
+    def _write_rest(self, offset: int, parts: Sequence[bytes | memoryview], skip: int) -> None:
+        for data in parts:
+            view = memoryview(data)[skip:]
+            skip = max(0, skip - len(data))
+            while view:
+                written = os.pwrite(self._fd, view, offset)
+                offset += written
+                view = view[written:]
 
     def commit(self, mtime_ns: int) -> None:
         """Set the time and put the file in its place, over a former file."""
