@@ -56,6 +56,7 @@ def workflow(session: Session, name: str, as_json: bool) -> None:
     for key in ("checkpoint_commit", "commit", "evaluation"):
         if record[key]:
             fields[key.upper()] = record[key]
+    fields |= _checkpoint(record["last_checkpoint"])
     fields["VOLUME"] = exact_size(record["volume_bytes"])
     if record["params"]:
         fields["PARAMS"] = clean(json.dumps(record["params"]))
@@ -64,6 +65,15 @@ def workflow(session: Session, name: str, as_json: bool) -> None:
     fields |= _run_facts(record["environment"], record["outcome"])
     fields["WORKSPACE"] = clean(record["workspace"])
     emit(block(fields))
+
+
+def _checkpoint(last: Mapping[str, Any] | None) -> Fields:
+    if last is None:
+        return {}
+    at = "" if last["step"] is None else f" at step {last['step']:.15g}"
+    how_many = count(last["number"], "checkpoint")
+    said = f"{how_many}, the last {short_id(last['commit'])}{at} on branch {last['branch']}"
+    return {"CHECKPOINTS": said}
 
 
 def _run_facts(environment: Mapping[str, Any], outcome: Mapping[str, Any]) -> Fields:

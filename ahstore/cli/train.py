@@ -26,6 +26,11 @@ from ahstore.cli.session import Session, pass_session
     "-c", "--checkpoint", metavar="MODEL:REF", help="Continue from this version of a model."
 )
 @click.option(
+    "--checkpoints",
+    type=click.Choice(["own", "target", "none"]),
+    help="Where checkpoints that the code hands in are committed: the run's own branch (the default), BRANCH, nowhere.",
+)
+@click.option(
     "--sweep",
     "sweeps",
     multiple=True,

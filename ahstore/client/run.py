@@ -10,6 +10,7 @@ from ahstore.client.core import Core
 from ahstore.client.times import iso_seconds
 
 if TYPE_CHECKING:
+    from ahstore.jobs.progress import Checkpoint
     from ahstore.jobs.records import RunRecord
 
 
@@ -131,6 +132,9 @@ class Run:
             "git_revision": spec.code.revision,
             "git_subpath": spec.code.subpath,
             "id": self.id,
+            "last_checkpoint": None
+            if record.checkpoint is None
+            else _checkpoint(record.checkpoint),
             "model": spec.model_path,
             "name": self.name,
             "outcome": dict(record.outcome),
@@ -148,3 +152,14 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({self.name!r}, {self.type!r}, {self.status!r})"
+
+
+def _checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "branch": checkpoint.branch,
+        "commit": checkpoint.commit.hex(),
+        "number": checkpoint.number,
+        "attempt": checkpoint.attempt,
+        "step": checkpoint.step,
+        "time": iso_seconds(checkpoint.time),
+    }

@@ -62,6 +62,8 @@ class MetricsTail:
         self._writer = writer
         self._read = 0
         self._partial = b""
+        self.last: Point = {}
+        """The last value of each metric so far."""
 
     def tick(self) -> None:
         """Take what was added since the last call; a file that can't be read is no metrics."""
@@ -101,5 +103,9 @@ class MetricsTail:
             self._partial = b"?"  # no line of metrics, wherever it ends
 
     def _take(self, line: bytes) -> None:
-        if len(line) <= MAX_LINE_BYTES and parse_point(line.decode("utf-8", "replace")):
+        if len(line) > MAX_LINE_BYTES:
+            return
+        point = parse_point(line.decode("utf-8", "replace"))
+        if point is not None:
+            self.last |= point
             self._writer.write(line)

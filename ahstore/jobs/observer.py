@@ -12,12 +12,14 @@ from dataclasses import replace
 
 from ahstore.hub.assets import evaluations_cell
 from ahstore.hub.hub import Hub
-from ahstore.ids import EvaluationId
+from ahstore.ids import AssetId, CommitId, EvaluationId
 from ahstore.jobs.heartbeat import is_silent
+from ahstore.jobs.progress import Checkpoint
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.running.processes import end_leftovers
 from ahstore.storage.lease_record import SILENCE_SECONDS
 from ahstore.versions.refs import Refs, ref_cell
+from ahstore.versions.repository import Repository
 
 _PHASES = {
     "Pending": "before the run began",
@@ -79,13 +81,15 @@ class Observer:
                 state="Failed",
                 reason=f"{cause} {_PHASES[now.state]}",
                 ended=self._repo.storage.now(),
-                fence_due=now.state == "Committing",
+                fence_due=now.state == "Committing" or now.publishing is not None,
             )
 
         return self.look(self._records.change(record, declare))
 
     def _fence(self, record: RunRecord) -> RunRecord:
         """Fence where a paused supervisor would publish, then look once more whether it had."""
+        if record.publishing is not None:
+            return self._fence_checkpoint(record, record.publishing)
         if record.spec.type == "train":
             assert record.spec.branch is not None
             self._repo.cells.fence(ref_cell(record.spec.model, record.spec.branch))
@@ -99,6 +103,21 @@ class Observer:
             if published:
                 return self._succeeded(now)
             return replace(now, fence_due=False, commit=None, evaluation=None)
+
+        return self._records.change(record, finish)
+
+    def _fence_checkpoint(self, record: RunRecord, checkpoint: Checkpoint) -> RunRecord:
+        model = record.spec.model
+        self._repo.cells.fence(ref_cell(model, checkpoint.branch))
+        is_there = branch_had(
+            self._repo, model, checkpoint.branch, checkpoint.commit, since=record.created
+        )
+
+        def finish(now: RunRecord) -> RunRecord | None:
+            if not now.fence_due:
+                return None
+            last = checkpoint if is_there else now.checkpoint
+            return replace(now, fence_due=False, publishing=None, checkpoint=last)
 
         return self._records.change(record, finish)
 
@@ -117,15 +136,27 @@ class Observer:
         """Tell whether the branch ever pointed to the run's commit, moved on or not since."""
         if record.commit is None or record.spec.branch is None:
             return False
-        oldest = record.created - _CLOCK_TOLERANCE_SECONDS
-        for ref in Refs(self._repo).history(record.spec.model, record.spec.branch):
-            if ref.commit == record.commit:
-                return True
-            if ref.time < oldest:
-                return False
-        return False
+        return branch_had(
+            self._repo,
+            record.spec.model,
+            record.spec.branch,
+            record.commit,
+            since=record.created,
+        )
 
     def _has_evaluation(self, record: RunRecord, evaluation: EvaluationId) -> bool:
         commit = record.spec.checkpoint.commit if record.spec.checkpoint else None
         found = self._hub.list_evaluations(record.spec.model, commit=commit)
         return any(item.id == evaluation for item in found)
+
+
+def branch_had(
+    repo: Repository, model: AssetId, branch: str, commit: CommitId, *, since: float
+) -> bool:
+    """Tell whether a branch pointed to a commit at any time from ``since`` on."""
+    for ref in Refs(repo).history(model, branch):
+        if ref.commit == commit:
+            return True
+        if ref.time < since - _CLOCK_TOLERANCE_SECONDS:
+            return False
+    return False

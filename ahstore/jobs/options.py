@@ -14,11 +14,14 @@ class RunOptions(TypedDict, total=False):
         timeout: seconds after which the run is ended as failed.
         at_once: queue the run: it stays ``Pending`` while so many that were queued on this machine
             before it wait or work.
+        checkpoints: where a training commits what its code hands in by ``ahstore.run.checkpoint``:
+            ``own``, a branch of the run's own (the default), ``target``, or ``none``.
     """
 
     params: Mapping[str, Any] | None
     timeout: float | None
     at_once: int | None
+    checkpoints: str | None
 
 
 def check_options(options: RunOptions) -> None:

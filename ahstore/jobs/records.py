@@ -15,6 +15,7 @@ from typing import Any, Literal
 from ahstore.codec.canonical import Value
 from ahstore.errors import ConflictError, CorruptError, InvalidInputError, NotFoundError
 from ahstore.ids import AssetId, CommitId, EvaluationId, RunId, check_address, parse_entity_id
+from ahstore.jobs.progress import Checkpoint
 from ahstore.jobs.spec import RunSpec
 from ahstore.storage.cells import Cell, CellConflictError, CellState, CellVersion
 from ahstore.storage.process import ProcessIdentity
@@ -65,7 +66,10 @@ class RunRecord:
         evaluation: likewise for an evaluation.
         environment: what it runs on, once that is known.
         outcome: how the code ended and what it took, once it has.
-        fence_due: it was declared Failed while ``Committing``; its branch is still to be fenced.
+        fence_due: it was declared Failed while ``Committing`` or with ``publishing``; its branch is
+            still to be fenced.
+        checkpoint: the last that its code has committed while it ran.
+        publishing: a checkpoint that is about to be committed, perhaps has just been.
         number: of the cell's version.
         written: when that version was written, by the storage's clock.
     """
@@ -88,6 +92,8 @@ class RunRecord:
     environment: Mapping[str, Value] = field(default_factory=dict)
     outcome: Mapping[str, Value] = field(default_factory=dict)
     fence_due: bool = False
+    checkpoint: Checkpoint | None = None
+    publishing: Checkpoint | None = None
     number: int = -1
     written: float = 0.0
 
@@ -103,7 +109,7 @@ class RunRecord:
 
     def to_value(self) -> dict[str, Value]:
         """Return the value of the run's cell."""
-        return {
+        value: dict[str, Value] = {
             "name": self.name,
             "by": self.by,
             "spec": self.spec.to_value(),
@@ -122,6 +128,11 @@ class RunRecord:
             "outcome": dict(self.outcome),
             "fence_due": self.fence_due,
         }
+        if self.checkpoint is not None:
+            value["checkpoint"] = self.checkpoint.to_value()
+        if self.publishing is not None:
+            value["publishing"] = self.publishing.to_value()
+        return value
 
     @staticmethod
     def from_version(run: RunId, version: CellVersion) -> RunRecord:
@@ -160,6 +171,8 @@ def _decode(run: RunId, version: CellVersion) -> RunRecord:
         environment=_document(value["environment"]),
         outcome=_document(value["outcome"]),
         fence_due=bool(value["fence_due"]),
+        checkpoint=_optional_checkpoint(value.get("checkpoint")),
+        publishing=_optional_checkpoint(value.get("publishing")),
         number=version.number,
         written=version.time,
     )
@@ -179,6 +192,10 @@ def _document(value: Any) -> dict[str, Value]:
 
 def _optional_text(value: Any) -> str | None:
     return None if value is None else _text(value)
+
+
+def _optional_checkpoint(value: Any) -> Checkpoint | None:
+    return None if value is None else Checkpoint.from_value(value)
 
 
 def _optional_time(value: Any) -> float | None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from ahstore.codec.canonical import Value
 from ahstore.errors import CorruptError, InvalidInputError
 from ahstore.ids import AssetId, CommitId, check_address, parse_entity_id
+from ahstore.jobs.progress import CHECKPOINT_MODES, OWN_BRANCH_PREFIX, CheckpointMode
 from ahstore.names import check_object_path
 
 RunType = Literal["train", "evaluate", "rerun"]
@@ -85,7 +86,7 @@ class RunSpec:
 
     ``branch`` is where a training commits, None for other runs. ``checkpoint`` is the version that
     a training continues, or the version that is evaluated. ``verifies`` is the version that a rerun
-    is to make again.
+    is to make again. ``checkpoints`` says where what the code hands in while it runs is committed.
     """
 
     type: RunType
@@ -99,15 +100,23 @@ class RunSpec:
     params: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = None
     verifies: PinnedVersion | None = None
+    checkpoints: CheckpointMode = "own"
 
     @property
     def trains(self) -> bool:
         """Whether the code is to leave a model: in a training, and in the rerun of one."""
         return self.type != "evaluate"
 
+    def checkpoint_branch(self, run_name: str) -> str | None:
+        """Return where a run of this name commits its checkpoints, None if nowhere."""
+        if self.type != "train" or self.checkpoints == "none":
+            return None
+        own = OWN_BRANCH_PREFIX + run_name.rpartition("-")[2]
+        return own if self.checkpoints == "own" else self.branch
+
     def to_value(self) -> dict[str, Value]:
         """Return the form that is stored; parameters are JSON text, so that any number fits."""
-        return {
+        value: dict[str, Value] = {
             "type": self.type,
             "model": self.model,
             "model_path": self.model_path,
@@ -120,6 +129,9 @@ class RunSpec:
             "timeout": self.timeout,
             "verifies": None if self.verifies is None else self.verifies.to_value(),
         }
+        if self.checkpoints != "own":
+            value["checkpoints"] = self.checkpoints
+        return value
 
     @staticmethod
     def from_value(value: Any) -> RunSpec:
@@ -155,6 +167,21 @@ def _decode(value: Any) -> RunSpec:
         params=params,
         timeout=None if timeout is None else float(timeout),
         verifies=None if verifies is None else PinnedVersion.from_value(verifies),
+        checkpoints=check_checkpoints(value.get("checkpoints")),
+    )
+
+
+def check_checkpoints(mode: str | None) -> CheckpointMode:
+    """Return where checkpoints are committed; None: where they are by default.
+
+    Raises:
+        InvalidInputError: there is no such place.
+    """
+    for known in CHECKPOINT_MODES:
+        if mode in (known, None):
+            return known
+    raise InvalidInputError(
+        f"checkpoints are committed to {', '.join(CHECKPOINT_MODES[:-1])} or none, not {mode!r:.100}"
     )
 
 

@@ -27,6 +27,7 @@ from ahstore.jobs.spec import (
     PinnedVersion,
     RunSpec,
     RunType,
+    check_checkpoints,
     check_subpath,
     check_volume,
     params_to_json,
@@ -132,6 +133,11 @@ def submit_rerun(hub: Hub, model: AssetRecord, ref: str, *, git_repo: str | None
             f"{version} was not made by a training that can be done again: nothing says how",
             commit=version.commit.hex(),
         )
+    if origin.is_midway:
+        raise InvalidInputError(
+            f"{version} is a checkpoint amid the training {origin.run_name}: rerun what that made",
+            commit=version.commit.hex(),
+        )
     for pin in (origin.dataset, origin.checkpoint):
         if pin is not None:
             hub.repo.read_commit(pin.commit)
@@ -181,6 +187,9 @@ def _submit(
     params = dict(options.get("params") or {})
     params_to_json(params)
     timeout = _check_timeout(options.get("timeout"))
+    checkpoints = check_checkpoints(options.get("checkpoints"))
+    if kind != "train" and options.get("checkpoints") is not None:
+        raise InvalidInputError("only a training commits checkpoints")
     pinned_dataset = _pin(hub, *dataset, type_="dataset")
     pinned_checkpoint = None if checkpoint is None else _pin(hub, *checkpoint, type_="model")
     source, code = _find_code(kind, git)
@@ -195,6 +204,7 @@ def _submit(
         volume=size,
         params=params,
         timeout=timeout,
+        checkpoints=checkpoints,
     )
     return Submission(spec, source)
 

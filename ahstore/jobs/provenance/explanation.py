@@ -62,7 +62,11 @@ def _made(
         said = body.message.partition("\n")[0]
         parents = ", ".join(_short(parent) for parent in body.parents) or "nothing"
         return f'{begin}, "{said}": {_amount(hub, commit)}, on top of {parents}.'
-    return f"{begin}, by the training {origin.run_name}. " + " ".join(_told(hub, origin))
+    what = f"the training {origin.run_name}"
+    if origin.is_midway:
+        at = "" if origin.step is None else f" at step {origin.step:.15g}"
+        what += f", as a checkpoint{at} while it ran"
+    return f"{begin}, by {what}. " + " ".join(_told(hub, origin))
 
 
 def _told(hub: Hub, origin: Origin) -> Iterator[str]:

@@ -46,6 +46,18 @@ class Origin:
         found = self.document.get("command")
         return [str(part) for part in found] if isinstance(found, list) else []
 
+    @property
+    def is_midway(self) -> bool:
+        """Whether the commit is a checkpoint of the training, and not what it made in the end."""
+        return self.document.get("midway") is not None
+
+    @property
+    def step(self) -> float | None:
+        """The step at which a checkpoint was made, None if it has none."""
+        midway = self.document.get("midway")
+        step = midway.get("step") if isinstance(midway, dict) else None
+        return step if isinstance(step, (int, float)) else None
+
     def limits(self) -> tuple[int, float | None]:
         """Return the run's volume in bytes and its time-out in seconds, None for none.
 

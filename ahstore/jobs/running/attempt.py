@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from ahstore.codec.canonical import Value
 from ahstore.errors import RunFailedError
+from ahstore.hub.hub import Hub
 from ahstore.hub.sizes import format_size
 from ahstore.ids import CommitId
 from ahstore.jobs.code.command import choose_command, executable_argv, program_name
@@ -22,6 +23,8 @@ from ahstore.jobs.environment import caller_environment, run_environment
 from ahstore.jobs.logs import LogWriter
 from ahstore.jobs.metrics import MetricsTail
 from ahstore.jobs.records import RunRecord, RunRecords
+from ahstore.jobs.running.checkpoints import Checkpointer
+from ahstore.jobs.running.spool import Spool
 from ahstore.jobs.running.surroundings import Inspection, describe
 from ahstore.jobs.running.usage import folder_usage
 from ahstore.jobs.running.user_process import Ending, Limits, UserProcess
@@ -42,7 +45,7 @@ OnPhase = Callable[[str], None]
 class Surroundings:
     """What an attempt needs of the supervisor that makes it."""
 
-    repo: Repository
+    hub: Hub
     records: RunRecords
     workspace: Workspace
     source: GitSource
@@ -50,6 +53,11 @@ class Surroundings:
     metrics: MetricsTail
     watch: Watch
     on_phase: OnPhase
+
+    @property
+    def repo(self) -> Repository:
+        """The store."""
+        return self.hub.repo
 
 
 class Attempt:
@@ -68,6 +76,7 @@ class Attempt:
         self._log = around.log
         self._environment: dict[str, Value] = {}
         self._bytes_in = 0
+        self._checkpointer: Checkpointer | None = None
 
     def run(self) -> None:
         """Fetch, run, and judge how it ended.
@@ -122,8 +131,9 @@ class Attempt:
             self.record, lambda now: replace(now, command=command, environment=environment)
         )
         self._log.note(f"command: {' '.join(command)}")
+        self._checkpointer = self._make_checkpointer()
         self._around.on_phase("executing")
-        return UserProcess(
+        ending = UserProcess(
             executable_argv(command),
             folder=folder,
             environment=self._run_environment(),
@@ -132,11 +142,36 @@ class Attempt:
             should_stop=self._around.watch.should_stop,
             on_tick=self._tick,
         ).run()
+        if self._checkpointer is not None:
+            self._around.metrics.tick()
+            self._checkpointer.close(cancel=ending.by == "stop")
+        return ending
+
+    def _make_checkpointer(self) -> Checkpointer | None:
+        branch = self._spec.checkpoint_branch(self.record.name)
+        if branch is None:
+            return None
+        return Checkpointer(
+            self._around.hub,
+            self._around.records,
+            self.record,
+            branch=branch,
+            attempt=1,
+            spool=Spool(self._workspace.spool),
+            metrics=lambda: self._around.metrics.last,
+            on_note=self._log.note,
+            on_phase=self._around.on_phase,
+        )
 
     def _tick(self) -> None:
         self._log.tick()
-        if self._around.watch.is_due("metrics", METRICS_POLL_SECONDS):
+        checkpointer = self._checkpointer
+        has_work = checkpointer is not None and checkpointer.has_work()
+        # What the code logged before it handed a checkpoint in is to be known with that.
+        if self._around.watch.is_due("metrics", METRICS_POLL_SECONDS) or has_work:
             self._around.metrics.tick()
+        if checkpointer is not None:
+            checkpointer.tick()
 
     def _note_outcome(self, ending: Ending) -> None:
         outcome: dict[str, Value] = {
@@ -171,6 +206,8 @@ class Attempt:
             "AH_RUN_ID": self.record.id,
             "AH_RUN_NAME": self.record.name,
         }
+        if self._spec.checkpoint_branch(self.record.name) is not None:
+            variables["AH_CHECKPOINT_SPOOL"] = workspace.spool
         if self._spec.checkpoint is not None:
             variables["AH_CHECKPOINT_DIR"] = workspace.checkpoint
         if self._spec.trains:

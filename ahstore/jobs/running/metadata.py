@@ -31,8 +31,12 @@ def encode_metadata(
     environment: Mapping[str, Any],
     outcome: Mapping[str, Any],
     metrics: Any = None,
+    midway: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return the file's bytes; times are seconds since the epoch (UTC)."""
+    """Return the file's bytes; times are seconds since the epoch (UTC).
+
+    ``midway`` says of a checkpoint which one of the run's it is.
+    """
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "type": spec.type,
@@ -53,6 +57,8 @@ def encode_metadata(
     }
     if metrics is not None:
         document["metrics"] = metrics
+    if midway is not None:
+        document["midway"] = dict(midway)
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace")
 
 

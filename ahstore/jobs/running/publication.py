@@ -21,8 +21,10 @@ from ahstore.jobs.running.metadata import METADATA_NAME, encode_metadata
 from ahstore.jobs.running.outputs import explain, has_files, read_metrics, read_results
 from ahstore.jobs.running.watch import check_goes_on
 from ahstore.jobs.running.workspace import Workspace
+from ahstore.jobs.spec import RunSpec
 from ahstore.versions.adding.commits import MAIN, commit_tree
 from ahstore.versions.refs import Refs
+from ahstore.versions.repository import Repository
 
 
 class Publication:
@@ -94,7 +96,7 @@ class Publication:
                 # A colon at the end: everything before it is the local path, colons in it or not.
                 add=[f"{output}/*:"],
                 extra={METADATA_NAME: metadata},
-                base=self._base(),
+                base=starting_point(self._hub.repo, spec),
                 metadata={"run": self._record.id, "run_name": self._record.name},
                 guard=lambda commit: self._enter(commit=commit),
             )
@@ -154,19 +156,13 @@ class Publication:
 
         def edit(now: RunRecord) -> RunRecord:
             check_goes_on(now, self._record)
-            return replace(now, state="Committing", commit=commit, evaluation=evaluation)
+            return replace(
+                now, state="Committing", commit=commit, evaluation=evaluation, publishing=None
+            )
 
         self._on_phase("before-committing")
         self._record = self._records.change(self._record, edit)
         self._on_phase("committing")
-
-    def _base(self) -> CommitId | None:
-        """Return the parent for a branch that is new: the checkpoint if it is this model's."""
-        checkpoint = self._spec.checkpoint
-        if checkpoint is not None and checkpoint.asset == self._spec.model:
-            return checkpoint.commit
-        main = Refs(self._hub.repo).find(self._spec.model, MAIN)
-        return None if main is None else main.commit
 
     def _message(self) -> str:
         code, dataset = self._spec.code, self._spec.dataset
@@ -178,3 +174,11 @@ class Publication:
             return read_metrics(self._workspace.results)
         except AhError:
             return None
+
+
+def starting_point(repo: Repository, spec: RunSpec) -> CommitId | None:
+    """Return the parent for a branch that is new: the checkpoint if it is the model's own."""
+    if spec.checkpoint is not None and spec.checkpoint.asset == spec.model:
+        return spec.checkpoint.commit
+    main = Refs(repo).find(spec.model, MAIN)
+    return None if main is None else main.commit

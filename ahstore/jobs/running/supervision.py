@@ -92,7 +92,7 @@ class Supervision:
             LogWriter(self._repo.storage, record.id, stream=METRICS, secrets=secrets),
         )
         self._around = Surroundings(
-            self._repo,
+            hub,
             records,
             self._workspace,
             source,
@@ -228,6 +228,7 @@ class Supervision:
                 reason=reason,
                 commit=None,
                 evaluation=None,
+                publishing=None,
                 ended=self._repo.storage.now(),
             )
 

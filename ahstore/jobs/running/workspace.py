@@ -1,7 +1,8 @@
 """The folders of one run on the machine that runs it: where its code, inputs and outputs lie.
 
-``<runs root>/<run id>/{code,dataset,checkpoint,output,results,tmp,home,bin,python,logs}``, readable by
-the user alone. What the run writes (everything but its inputs and our logs) is what ``volume`` limits.
+``<runs root>/<run id>/{code,dataset,checkpoint,output,results,spool,tmp,home,bin,python,logs}``,
+readable by the user alone. What the run writes (everything but its inputs and our logs) is what
+``volume`` limits.
 """
 
 from __future__ import annotations
@@ -65,6 +66,11 @@ class Workspace:
         return os.path.join(self.results, METRICS_NAME)
 
     @property
+    def spool(self) -> str:
+        """Where the code hands in checkpoints while it runs."""
+        return os.path.join(self.root, "spool")
+
+    @property
     def tmp(self) -> str:
         """``TMPDIR`` of the run."""
         return os.path.join(self.root, "tmp")
@@ -92,7 +98,7 @@ class Workspace:
     @property
     def limited(self) -> tuple[str, ...]:
         """The folders whose sizes add up to what ``volume`` limits."""
-        return (self.code, self.output, self.results, self.tmp, self.home)
+        return (self.code, self.output, self.results, self.tmp, self.home, self.spool)
 
     def create(self) -> None:
         """Make the folders that a run needs before its inputs come.
@@ -135,8 +141,8 @@ class Workspace:
         return folder
 
     def remove_inputs(self) -> None:
-        """Remove what can be had again: the dataset, the checkpoint, the temporary files."""
-        for folder in (self.dataset, self.checkpoint, self.tmp):
+        """Remove what can be had again: inputs, what was handed in, temporary files."""
+        for folder in (self.dataset, self.checkpoint, self.spool, self.tmp):
             remove_folder(folder)
 
     def remove(self) -> None:
