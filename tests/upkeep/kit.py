@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ahstore.client.store import Store
 from ahstore.ids import AssetId, CommitId
+from ahstore.index.consolidation import Consolidation
+from ahstore.packs.reader import list_packs
 from ahstore.storage.process import ProcessIdentity
 from ahstore.upkeep.policy import Policy
 from ahstore.versions.repository import Repository
@@ -84,3 +86,18 @@ def new_house(url: str, tmp_path: Path, *, name: str = "house") -> House:
     store.create("model/f")
     store.create(MODEL)
     return House(store, tmp_path / f"{name}-work")
+
+
+def furnish(house: House) -> None:
+    """Put one of everything into a store, in as few files as may be."""
+    store = house.store
+    house.commit(small=b"small", large=house.noise(1_500_000), long=b"1" * 2_000_000)
+    house.commit(small=b"other", second=house.noise(800_000))
+    store.create(f"{MODEL}:v1", resource="tag", source="main")
+    store.create("dataset/d")
+    store.create("dataset/d/data", description="x" * 6000)
+    results = {"metric.json": {"acc": 0.5}, "long.json": {"text": "y" * 8000}}
+    store.version(MODEL).create_evaluation(results, dataset="dataset/d/data")
+    repo = house.repo
+    Consolidation(repo.storage, repo.cells, repo.packs).cover(list_packs(repo.storage))
+    repo.leases.rest()
