@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,23 +17,28 @@ from ahstore.upkeep.fsck import check
 from ahstore.upkeep.gc import collect
 from ahstore.versions.history.log import log
 from ahstore.versions.refs import Refs
-from tests.upkeep.kit import NOW, House
+from tests.upkeep.kit import NOW, House, new_house
 
 PROGRAM = Path(__file__).with_name("traffic.py")
 
 
 def start(role: str, house: House, seconds: float, seed: int, clock: int) -> subprocess.Popen[str]:
-    store = str(house.repo.storage.capabilities.local_path)
+    url = house.repo.url
     return subprocess.Popen(
-        [sys.executable, PROGRAM, role, store, house.asset, str(seconds), str(seed), str(clock)],
+        [sys.executable, PROGRAM, role, url, house.asset, str(seconds), str(seed), str(clock)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def drive(house: House, *, writers: int, seconds: float) -> None:
-    """Let writers and gcs work for a while; then nothing may be lost and no rubbish stay."""
+def drive(
+    house: House, *, writers: int, seconds: float, life: tuple[float, float] = (0.4, 1.5)
+) -> None:
+    """Let writers and gcs work for a while; then nothing may be lost and no rubbish stay.
+
+    ``life``: from how many to how many seconds a gc lives.
+    """
     choose = random.Random(1)
     house.commit(first=b"1")
     house.repo.leases.rest()
@@ -41,7 +47,7 @@ def drive(house: House, *, writers: int, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         gc = start("collect", house, seconds, 0, choose.choice(clocks))
-        time.sleep(choose.uniform(0.4, 1.5))
+        time.sleep(choose.uniform(*life))
         if choose.random() < 0.8:
             gc.kill()
         else:
@@ -50,7 +56,7 @@ def drive(house: House, *, writers: int, seconds: float) -> None:
         assert "Traceback" not in said, said
     acknowledged = []
     for process in busy:
-        out, said = process.communicate(timeout=60)
+        out, said = process.communicate(timeout=240)
         assert process.returncode == 0, said
         acknowledged += out.split()
     assert len(acknowledged) > writers
@@ -70,5 +76,24 @@ def test_a_few_seconds_of_traffic(local: House) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_a_minute_of_traffic(local: House) -> None:
     drive(local, writers=8, seconds=60)
+
+
+@pytest.fixture
+def bucket(s3_url: str, tmp_path: Path) -> Iterator[House]:
+    made = new_house(s3_url, tmp_path)
+    yield made
+    made.store.close()
+
+
+@pytest.mark.timeout(900)
+def test_a_few_seconds_of_traffic_in_a_bucket(bucket: House) -> None:
+    drive(bucket, writers=2, seconds=8, life=(1.5, 3.0))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_minute_of_traffic_in_a_bucket(bucket: House) -> None:
+    drive(bucket, writers=8, seconds=60, life=(1.5, 4.0))

@@ -1,6 +1,6 @@
 """A process of the traffic test: commits, makes and deletes branches, or collects, for a while.
 
-``traffic.py ROLE STORE ASSET SECONDS SEED CLOCK`` where CLOCK is by how many seconds this process's
+``traffic.py ROLE URL ASSET SECONDS SEED CLOCK`` where CLOCK is by how many seconds this process's
 clock is off. Every process takes the others for processes of other machines. A writer prints the id
 of each commit on ``main`` that was acknowledged to him.
 """
@@ -16,7 +16,6 @@ from pathlib import Path
 
 from ahstore.errors import ConflictError, NotFoundError
 from ahstore.ids import AssetId
-from ahstore.storage.local import LocalStorage
 from ahstore.storage.process import ProcessIdentity
 from ahstore.upkeep.gc import collect
 from ahstore.upkeep.policy import Policy
@@ -24,14 +23,18 @@ from ahstore.versions.adding.commits import commit_files
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
 
-role, store, asset_text, seconds, seed, clock = sys.argv[1:]
+role, url, asset_text, seconds, seed, clock = sys.argv[1:]
 asset = AssetId(asset_text)  # type: ignore[arg-type]
 choose = random.Random(int(seed))
 end = time.monotonic() + float(seconds)
 
-real_now = LocalStorage.now
-LocalStorage.now = lambda self: real_now(self) + float(clock)  # type: ignore[method-assign]
 ProcessIdentity.is_here = lambda _self: False  # type: ignore[method-assign]
+
+
+def put_clock_off(repo: Repository) -> None:
+    kind = type(repo.storage)
+    real_now = kind.now
+    kind.now = lambda self: real_now(self) + float(clock)  # type: ignore[method-assign]
 
 
 def shared(number: int) -> bytes:
@@ -70,7 +73,8 @@ def write(repo: Repository, folder: Path, number: int) -> None:
 
 
 def main() -> None:
-    repo = Repository.open(store)
+    repo = Repository.open(url)
+    put_clock_off(repo)
     number = 0
     with tempfile.TemporaryDirectory() as name:
         while time.monotonic() < end:
