@@ -8,10 +8,11 @@ the middle is left out and the end is kept.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from ahstore.errors import StorageError
+from ahstore.errors import InvalidInputError, StorageError
 from ahstore.ids import RunId, parse_entity_id
 from ahstore.storage.contract import AlreadyThereError, Storage
 
@@ -194,6 +195,16 @@ class LogReader:
 def log_folder(run: RunId, stream: str = "") -> str:
     """Return the folder of a run's segments: of what it printed, or of another stream."""
     return f"logs/{parse_entity_id(run)}{'.' if stream else ''}{stream}/"
+
+
+def find_run_of_log(folder: str) -> RunId | None:
+    """Return the run whose folder in ``logs/`` has this name; None: it is no run's."""
+    run, dot, stream = folder.partition(".")
+    if stream != (METRICS if dot else ""):
+        return None
+    with contextlib.suppress(InvalidInputError):
+        return RunId(parse_entity_id(run))
+    return None
 
 
 def segment_key(folder: str, number: int) -> str:

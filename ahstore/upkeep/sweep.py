@@ -12,8 +12,8 @@ from ahstore.hub.catalogue import Catalogue, View
 from ahstore.hub.folders import Folders, catalogue_cell
 from ahstore.hub.payload import read_row
 from ahstore.hub.records import Listing
-from ahstore.ids import AssetId, FolderId, LeaseId, RunId, parse_entity_id
-from ahstore.jobs.logs import delete_log
+from ahstore.ids import AssetId, FolderId, LeaseId, parse_entity_id
+from ahstore.jobs.logs import delete_log, find_run_of_log
 from ahstore.jobs.records import RUN_KIND
 from ahstore.storage.cells import Cell, CellState
 from ahstore.storage.contract import MissingError
@@ -100,15 +100,12 @@ def clean(repo: Repository) -> int:
 
 def _delete_logs(repo: Repository) -> int:
     """Delete the logs of runs that were deleted: logs are listed first, for runs come before them."""
-    logs = list(repo.storage.list_folders(LOGS))
+    folders = repo.storage.list_folders(LOGS)
+    logs = {run for folder in folders if (run := find_run_of_log(folder)) is not None}
     if not logs:
         return 0
     known = {cell.key[1]: cell for cell, _ in list_cells(repo.cells, RUN_KIND)}
-    gone = [
-        RunId(parse_entity_id(run))
-        for run in logs
-        if run not in known or not _is_live(repo, known[run])
-    ]
+    gone = [run for run in logs if run not in known or not _is_live(repo, known[run])]
     for run in gone:
         delete_log(repo.storage, run)
     return len(gone)

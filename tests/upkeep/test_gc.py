@@ -268,9 +268,12 @@ def test_assets_that_no_catalogue_ever_named_are_let_be(house: House) -> None:
 
 def test_logs_and_heartbeats_of_what_is_gone_are_removed(house: House) -> None:
     storage = house.repo.storage
-    storage.create(f"logs/{new_entity_id()}/00000000", b"printed", durable=False)
+    gone = new_entity_id()
+    storage.create(f"logs/{gone}/00000000", b"printed", durable=False)
+    storage.create(f"logs/{gone}.metrics/00000000", b"{}", durable=False)
+    storage.create("logs/of-something-else/00000000", b"?", durable=False)
     lease = LeaseId(new_entity_id())
     storage.replace(f"hints/heartbeat/{lease}", b"")
     assert collect(house.repo, NOW).leftovers == 1
-    assert not list(storage.list("logs/"))
+    assert list(storage.list("logs/")) == ["logs/of-something-else/00000000"]
     assert storage.exists(f"hints/heartbeat/{lease}")  # too young to tell
