@@ -1,7 +1,7 @@
 """A reader of ahstore's stores that knows nothing but docs/format: not ahstore, not its authors.
 
 It reads the store of a local folder to the end: folders, assets, branches and tags, commits, trees,
-files, evaluations. What it can't find in docs/format is missing there. Needs msgpack, xxhash and
+files, evaluations, runs. What it can't find in docs/format is missing there. Needs msgpack, xxhash and
 zstandard; `python stranger.py STORE` lists a store, `python stranger.py STORE ASSET-ID REF FOLDER`
 restores a version.
 """
@@ -215,6 +215,28 @@ class Store:
                 value[7],
                 dict(zip(results[::2], results[1::2], strict=True)),
             )
+
+    # Runs (runs.md).
+
+    def runs(self, model):
+        """Yield id and record of each run that was not deleted."""
+        folder = os.path.join(self.folder, "cells", "run", model)
+        for run in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            state, value = self.cell("run", model, run)
+            if state == "live":
+                named, whose = self.cell("runname", value["name"])
+                require(named == "live" and whose == {"model": model, "run": run}, "a run's name")
+                yield run, value
+
+    def printed(self, run, stream=""):
+        """Return the lines that a run printed, or logged as ``.metrics``."""
+        folder = os.path.join(self.folder, "logs", run + stream)
+        text = b""
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            require(len(name) == 8, "a segment's name")
+            with open(os.path.join(folder, name), "rb") as file:
+                text += file.read()
+        return text.decode(errors="replace").splitlines()
 
     # Commits and files (objects.md).
 

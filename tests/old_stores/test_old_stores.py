@@ -17,9 +17,10 @@ from ahstore.packs.place import Kind
 from ahstore.packs.reader import list_packs
 from ahstore.upkeep.fsck import check
 from ahstore.upkeep.gc import collect
+from ahstore.upkeep.policy import Policy
 from tests.cli.conftest import move_in
 from tests.format import stranger
-from tests.old_stores.make import seen
+from tests.old_stores.make import plain, seen
 
 HERE = Path(__file__).parent
 STORES = sorted(path.name.removesuffix(".tar.gz") for path in HERE.glob("*.tar.gz"))
@@ -62,7 +63,7 @@ def as_json(value: object) -> object:
 
 
 def test_there_is_one_of_each_format() -> None:
-    assert "format-1" in STORES
+    assert {"format-1", "format-1-runs"} <= set(STORES)
 
 
 def test_all_that_was_there_is_there(name: str, folder: Path) -> None:
@@ -85,6 +86,7 @@ def test_every_byte_of_every_file(folder: Path) -> None:
                         assert file.read() == data
 
 
+@pytest.mark.parametrize("name", ["format-1"], indirect=True)
 def test_it_holds_something_of_everything(folder: Path) -> None:
     with opened(folder) as store:
         repo = store.core.repo
@@ -101,6 +103,68 @@ def test_it_holds_something_of_everything(folder: Path) -> None:
         commit for ref, _, commit in theirs.refs(models[f"ann/{MODEL}"]) if ref == "main"
     )
     assert max(row[4] >> 4 for row in theirs.files(main_ref)) >= 1
+
+
+@pytest.mark.parametrize("name", ["format-1-runs"], indirect=True)
+def test_every_run(name: str, folder: Path) -> None:
+    """Where a number comes from must be told for as long as the number is there."""
+    theirs = stranger.Store(str(folder))
+    with opened(folder) as store:
+        model = store.model(MODEL).record
+        runs = store.core.jobs.list(model)
+        found = dict(theirs.runs(model.id))
+        assert set(found) == {run.id for run in runs}
+        for run in runs:
+            value = found[run.id]
+            assert plain(value["spec"]) == plain(run.spec.to_value())
+            assert (value["state"], value["reason"]) == (run.state, run.reason)
+            assert (value["commit"], value["evaluation"]) == (run.commit, run.evaluation)
+            assert (value["environment"], value["outcome"]) == (run.environment, run.outcome)
+            assert theirs.printed(run.id) == list(store.core.jobs.logs(run))
+            metrics = [json.loads(line) for line in theirs.printed(run.id, ".metrics")]
+            assert metrics == [dict(point) for point in store.core.jobs.metrics(run)]
+    kinds = {(run.spec.type, run.state) for run in runs}
+    assert kinds == {
+        *[(type_, "Succeeded") for type_ in ("train", "evaluate", "rerun")],
+        ("train", "Failed"),
+    }
+    assert any(run.spec.checkpoint and run.spec.type == "train" for run in runs)
+    assert sum(len(theirs.printed(run.id, ".metrics")) for run in runs) > 4
+    assert all(theirs.printed(run.id) for run in runs)
+
+
+@pytest.mark.parametrize("name", ["format-1-runs"], indirect=True)
+def test_every_verb_that_reads_runs(
+    name: str, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runs = told(name)[f"ann/{MODEL}"]["runs"]  # type: ignore[index]
+    per_run = [f"{verb} {run}" for run in runs for verb in ("show workflow", "logs")]
+    for words in [
+        *per_run,
+        f"ls workflow {MODEL} --json",
+        f"ls evaluation {MODEL}:trained",
+        f"why {MODEL}:trained",
+        f"why {MODEL}:trained~1",
+        f"lineage {MODEL}:trained",
+        f"lineage {DATASET} --down",
+        f"compare {MODEL}",
+        f"show {MODEL}:trained@{{0}}",
+    ]:
+        assert main(words.split()) == 0, (words, capfd.readouterr().err)
+        assert capfd.readouterr().out, words
+
+
+@pytest.mark.parametrize("name", ["format-1-runs"], indirect=True)
+def test_a_run_is_deleted_and_the_others_stay(folder: Path) -> None:
+    with opened(folder) as store:
+        model = store.model(MODEL).record
+        first, *others = store.core.jobs.list(model)
+        before = {run.id: list(store.core.jobs.logs(run)) for run in others}
+        store.core.jobs.delete(first)
+        collect(store.core.repo, Policy(now=True, min_age=0))
+        assert {r.id: list(store.core.jobs.logs(r)) for r in store.core.jobs.list(model)} == before
+        assert not list(store.core.repo.storage.list(f"logs/{first.id}/"))
+        assert not check(store.core.repo).damages
 
 
 READING = [
