@@ -223,8 +223,10 @@ def delete(path: str, *, resource: Resource | None = None, force: bool = False) 
     default_store().delete(path, resource=resource, force=force)
 
 
-def undelete(path: str, *, resource: Literal["branch", "tag"] = "branch") -> Branch | Tag:
-    """Bring back a deleted branch or tag; see `Store.undelete`."""
+def undelete(
+    path: str, *, resource: Literal["branch", "tag"] | None = None
+) -> Folder | Model | Dataset | Branch | Tag:
+    """Bring back a deleted folder, asset, branch or tag; see `Store.undelete`."""
     return default_store().undelete(path, resource=resource)
 
 

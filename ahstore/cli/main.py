@@ -41,7 +41,7 @@ SECTIONS = {
         "cherry-pick": ("ahstore.cli.pick:cherry_pick", "Do again what another branch's commit changed."),
         "restore": ("ahstore.cli.restore:restore", "Bring back objects of an older version."),
         "reset": ("ahstore.cli.reset:reset", "Point a branch at another commit."),
-        "undelete": ("ahstore.cli.undelete:undelete", "Bring back a deleted branch or tag."),
+        "undelete": ("ahstore.cli.undelete:undelete", "Bring back what was deleted."),
     },
     "Training and evaluation": {
         "train": ("ahstore.cli.train:train", "Train a model with the code of a git repository."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from ahstore.client import describe
 from ahstore.client.branch import Branch, merge_versions
@@ -136,15 +136,20 @@ class Asset:
             AlreadyExistsError: it is not deleted, or the name is another's now.
             NotFoundError: there was none, or gc has taken it away.
         """
-        undelete(self.core.repo, self.record.id, name, "branch", by=self.core.user)
-        self.core.notify(f"Bringing back branch {name} of {self.title}")
+        self.undelete(name, "branch")
         return Branch(self, name)
 
     def undelete_tag(self, name: str) -> Tag:
         """Bring a deleted tag back; as `undelete_branch`."""
-        undelete(self.core.repo, self.record.id, name, "tag", by=self.core.user)
-        self.core.notify(f"Bringing back tag {name} of {self.title}")
+        self.undelete(name, "tag")
         return Tag(self, name)
+
+    def undelete(self, name: str, kind: Literal["branch", "tag"] | None = None) -> Branch | Tag:
+        """Bring back a deleted branch or tag, whichever it was; as `undelete_branch`."""
+        ref = undelete(self.core.repo, self.record.id, name, kind, by=self.core.user)
+        self.core.notify(f"Bringing back {ref.kind} {name} of {self.title}")
+        made = Branch if ref.kind == "branch" else Tag
+        return made(self, name)
 
     def version(self, ref: str = DEFAULT_REF) -> Version:
         """Return the branch, tag or commit that ``ref`` means (`v1`, `tag/x`, `main~2`, `4d6988c3`)."""

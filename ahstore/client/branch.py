@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ahstore.client import history
+from ahstore.client import describe, history
 from ahstore.client.core import check_sequence
 from ahstore.client.transaction import Transaction
 from ahstore.client.version import Additions, Version, as_additions
@@ -27,6 +27,10 @@ class Branch(Version):
     """A name that moves with each commit. ``commit_id`` is always that of its present head."""
 
     kind = "branch"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the branch as `Asset.list_branch` has it."""
+        return describe.ref(self._ref())
 
     def create_commit(
         self,

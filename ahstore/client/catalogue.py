@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 from ahstore.client import describe
 from ahstore.client.branch import Branch
@@ -217,12 +217,39 @@ class Catalogue:
             )
         version.delete()
 
-    def undelete(self, path: str, *, resource: Literal["branch", "tag"] = "branch") -> Branch | Tag:
-        """Bring back the deleted branch or tag that ``path`` names; see `Asset.undelete_branch`."""
-        parts = self.path(path, need="ref")
-        asset = self._asset_at(parts)
-        name = _plain_name(parts.ref_or_main, resource)
-        return asset.undelete_tag(name) if resource == "tag" else asset.undelete_branch(name)
+    def undelete(
+        self, path: str, *, resource: Literal["branch", "tag"] | None = None
+    ) -> Folder | Model | Dataset | Branch | Tag:
+        """Bring back a deleted folder with what was in it, an asset, a branch or a tag.
+
+        An asset comes back with its branches, tags and evaluations, but for those that were deleted
+        before it.
+
+        Raises:
+            AlreadyExistsError: something of this name is there.
+            NotFoundError: none of this name was deleted, or gc has taken it away.
+            ConflictError: it was deleted again meanwhile.
+        """
+        # What is not there can't be looked up: only for a branch or tag may the kind be left out.
+        parts = self.path(path) if ":" in path else parse(path)
+        if parts.ref is not None:
+            asset = self._asset_at(parts)
+            if resource is not None:
+                return asset.undelete(_plain_name(parts.ref, resource), resource)
+            kind, slash, name = parts.ref.partition("/")
+            if slash and kind in ("branch", "tag"):
+                return asset.undelete(name, cast("Literal['branch', 'tag']", kind))
+            return asset.undelete(parts.ref)
+        if resource is not None:
+            raise InvalidInputError(f"which {resource}? Name it: {path}:NAME", value=path)
+        hub = self.core.hub
+        if parts.asset is None:
+            found = hub.undelete_folder(parts.type, parts.folder, owner=parts.owner)
+            folder = Folder(self.core, found)
+            self.core.notify(f"Bringing back {folder.title}")
+            return folder
+        home = Folder(self.core, hub.get_folder(parts.type, parts.folder, owner=parts.owner))
+        return home.undelete_asset(parts.asset)
 
     # Paths of one kind, for those who know what they need.
 

@@ -100,6 +100,17 @@ class Folder:
         """
         return make_asset(self.core, self.core.hub.get_asset(self.record.id, name))
 
+    def undelete_asset(self, name: str) -> Model | Dataset:
+        """Bring back the deleted asset of this name; see `Store.undelete`.
+
+        Raises:
+            AlreadyExistsError: the folder has an asset of this name.
+            NotFoundError: none of this name was deleted, or gc has taken it away.
+        """
+        asset = make_asset(self.core, self.core.hub.undelete_asset(self.record, name))
+        self.core.notify(f"Bringing back {asset.title} in Folder {self.name}")
+        return asset
+
     def list_asset(self) -> list[dict[str, Any]]:
         """Return the assets of this folder by name."""
         return [describe.asset(record) for record in self.core.hub.list_assets(self.record.id)]

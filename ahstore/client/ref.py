@@ -25,6 +25,10 @@ class Tag(Version):
         self._core.refs.delete(self.asset.record.id, self.name, "tag")
         self._core.notify(f"Deleting tag {self.name} of {self.asset.title}")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tag as `list_tag` has it."""
+        return describe.ref(self._ref())
+
 
 class Commit(Version):
     """One commit by its id."""

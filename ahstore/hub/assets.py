@@ -8,7 +8,7 @@ Write order: docs/format/hub.md.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from ahstore.codec.canonical import Value
@@ -29,6 +29,8 @@ from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
 
 MAIN = "main"
+WITH_ASSET: dict[str, Value] = {"with": "asset"}
+"""Stands in the tombstones of branches and tags that were deleted with their asset."""
 
 
 def asset_cell(asset: AssetId) -> Cell:
@@ -39,6 +41,10 @@ def asset_cell(asset: AssetId) -> Cell:
 def evaluations_cell(model: AssetId) -> Cell:
     """Return the cell of the tree of a model's evaluations."""
     return Cell("evaluations", (model,))
+
+
+class _CameBackError(Exception):
+    """What was about to be deleted is there again."""
 
 
 class Assets:
@@ -197,21 +203,47 @@ class Assets:
             catalogue.change(session, propose)
         # Deleted. What fails from here on leaves rubbish and nothing that can be seen.
         with suppress(AhError):
-            self.tombstone(asset)
+            self.tombstone(asset, gone=self.absence(home, asset))
 
-    def tombstone_all(self, view: View) -> None:
-        """Delete what belongs to the assets of a closed catalogue."""
+    def tombstone_all(self, view: View, gone: Callable[[], bool]) -> None:
+        """Delete what belongs to the assets of a closed catalogue; ``gone`` as for `tombstone`."""
         for row in view.scan():
-            self.tombstone(AssetId(self._listing(row).id))
+            self.tombstone(AssetId(self._listing(row).id), gone=gone)
 
-    def tombstone(self, asset: AssetId) -> None:
-        """Delete the cells of an asset that no catalogue names; its own last, to find them by."""
-        self._repo.kill(ref_cell(asset, MAIN))
+    def tombstone(self, asset: AssetId, *, gone: Callable[[], bool] | None = None) -> None:
+        """Delete the cells of an asset that no catalogue names; its own last, to find them by.
+
+        ``gone`` is asked after each cell was read: once the asset is there again, nothing more is
+        deleted. Who brings it back touches every cell after that, so a tombstone that was asked
+        for before comes too late.
+        """
+
+        def check(_: View) -> None:
+            if gone is not None and not gone():
+                raise _CameBackError
+
+        self._repo.kill(ref_cell(asset, MAIN), why=WITH_ASSET, still=gone)
         for cell in self._repo.cells.list("ref", asset):
-            self._repo.kill(cell)
+            self._repo.kill(cell, why=WITH_ASSET, still=gone)
         # Closed even if never made: who evaluates the model at this moment then fails.
-        Catalogue(self._repo, evaluations_cell(asset)).close(lambda _: None)
-        self._repo.kill(asset_cell(asset))
+        with suppress(_CameBackError):
+            Catalogue(self._repo, evaluations_cell(asset)).close(check)
+        self._repo.kill(asset_cell(asset), still=gone)
+
+    def absence(self, home: FolderId, asset: AssetId) -> Callable[[], bool]:
+        """Return what tells whether a folder's catalogue lacks an asset, looked up when it changed."""
+        catalogue = Catalogue(self._repo, catalogue_cell(home))
+        seen, answer = -2, True
+
+        def gone() -> bool:
+            nonlocal seen, answer
+            view = catalogue.view()
+            if view.version.number != seen:
+                answer = all(self._listing(row).id != asset for row in view.scan())
+                seen = view.version.number
+            return answer
+
+        return gone
 
     def _home(self, folder: FolderRecord | FolderId) -> FolderRecord:
         return folder if isinstance(folder, FolderRecord) else self._folders.get_by_id(folder)

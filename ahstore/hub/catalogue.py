@@ -2,7 +2,7 @@
 
 Owns reading the cell's root and swapping it for an edited one. What rows mean is said by
 ``records``; the cell's value is ``{"root": page id}`` (docs/format/hub.md). A cell that was never
-made is an empty tree; one that was deleted is closed for ever, since ids are never used again.
+made is an empty tree; one that was deleted is closed, until what it belongs to is brought back.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Catalogue:
         session.update(self.cell, swap)
 
     def close(self, check: Callable[[View], None]) -> View:
-        """Delete the cell for ever at a version that ``check`` let pass; return that version.
+        """Delete the cell at a version that ``check`` let pass; return that version.
 
         Of this and of changes that race with it, exactly one wins each number: a change either
         comes before and is seen by ``check``, or fails on a closed catalogue.

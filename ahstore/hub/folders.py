@@ -59,7 +59,7 @@ class Folders:
             InvalidInputError: kind, name, labels or description are malformed.
         """
         folder = FolderId(new_entity_id())
-        key = _key(self._user, check_type(type_), check_name(name, what="folder"))
+        key = folder_key(self._user, check_type(type_), check_name(name, what="folder"))
         listing = Listing(folder, check_labels(labels), check_description(description), time.time())
         self._refuse_taken(self._root.view(), key)
 
@@ -79,7 +79,7 @@ class Folders:
 
     def find(self, type_: str, name: str, *, owner: str | None = None) -> FolderRecord | None:
         """Return the folder of this kind and name, the user's own if no owner is given."""
-        key = _key(owner or self._user, check_type(type_), check_name(name, what="folder"))
+        key = folder_key(owner or self._user, check_type(type_), check_name(name, what="folder"))
         row = self._root.view().find(key)
         return None if row is None else self._open_record(row)
 
@@ -136,7 +136,7 @@ class Folders:
             if row is None or self._is_closed(folder):
                 raise _no_such_id(folder)
             owner, type_, old = parse_folder_key(row[KEY])
-            key = _key(owner, type_, edit.name or old)
+            key = folder_key(owner, type_, edit.name or old)
             if key != row[KEY]:
                 self._refuse_taken(view, key)
             listing = self._listing(row)
@@ -152,7 +152,13 @@ class Folders:
                     session.update(cell, self._new_hint)
         return made[-1]
 
-    def delete(self, folder: FolderId, *, force: bool, tombstone: Callable[[View], None]) -> None:
+    def delete(
+        self,
+        folder: FolderId,
+        *,
+        force: bool,
+        tombstone: Callable[[View, Callable[[], bool]], None],
+    ) -> None:
         """Delete a folder; with ``force`` also when assets are in it.
 
         Its catalogue is closed first, so that of this and a creation in it exactly one succeeds.
@@ -161,7 +167,8 @@ class Folders:
         Args:
             folder: which.
             force: whether it may hold assets.
-            tombstone: called with the last rows of the catalogue, to delete what they name.
+            tombstone: called with the last rows of the catalogue, to delete what they name, and
+                with what tells whether the folder is still gone.
 
         Raises:
             NotFoundError: there is no such folder.
@@ -183,16 +190,33 @@ class Folders:
         # Deleted. What fails from here on leaves rubbish and nothing that can be seen.
         with suppress(AhError):
             self._take_out(folder)
-            last = catalogue.last_open()
-            if last is not None:
-                tombstone(last)
-            self._repo.kill(folder_cell(folder))
+            self.finish_deletion(folder, tombstone)
+
+    def finish_deletion(
+        self, folder: FolderId, tombstone: Callable[[View, Callable[[], bool]], None]
+    ) -> None:
+        """Delete the cells that belong to a folder that is not there, its own last."""
+
+        def gone() -> bool:
+            return not self.is_there(folder)
+
+        last = Catalogue(self._repo, catalogue_cell(folder)).last_open()
+        if last is not None:
+            tombstone(last, gone)
+        self._repo.kill(folder_cell(folder), still=gone)
+
+    def is_there(self, folder: FolderId) -> bool:
+        """Tell whether there is a folder of this id."""
+        if self._is_closed(folder):
+            return False
+        return self._row_by_id(self._root.view(), folder) is not None
 
     def _take_out(self, folder: FolderId) -> None:
         """Free the name of a closed folder."""
 
         def propose(view: View, _: WriteSession) -> Changes:
-            row = self._row_by_id(view, folder)
+            # Brought back at this moment, it is not closed, and its row has been written anew.
+            row = self._row_by_id(view, folder) if self._is_closed(folder) else None
             return [] if row is None else [(row[KEY], None)]
 
         with self._repo.session([ROOT_CELL]) as session:
@@ -246,7 +270,12 @@ class Folders:
         )
 
 
-def _key(owner: str, type_: AssetType, name: str) -> str:
+def folder_key(owner: str, type_: AssetType, name: str) -> str:
+    """Return a folder's key in the root catalogue.
+
+    Raises:
+        InvalidInputError: the owner is malformed.
+    """
     return f"{check_name(owner, what='user')}/{type_}/{name}"
 
 

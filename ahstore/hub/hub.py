@@ -15,6 +15,7 @@ from ahstore.hub.folders import Folders
 from ahstore.hub.measures import best
 from ahstore.hub.paths import HubPath, parse, parse_best
 from ahstore.hub.records import AssetRecord, EvaluationRecord, FolderRecord
+from ahstore.hub.undelete import Undelete
 from ahstore.ids import AssetId, CommitId, EvaluationId, FolderId, RunId
 from ahstore.names import check_name
 from ahstore.versions.repository import Repository
@@ -33,6 +34,7 @@ class Hub:
         self._folders = Folders(repo, self.user)
         self._assets = Assets(repo, self._folders, self.user)
         self._evaluations = Evaluations(repo, self._assets, self.user)
+        self._undelete = Undelete(repo, self._folders, self._assets)
 
     # Folders.
 
@@ -107,6 +109,16 @@ class Hub:
         """
         self._folders.delete(folder, force=force, tombstone=self._assets.tombstone_all)
 
+    def undelete_folder(self, type: str, name: str, *, owner: str | None = None) -> FolderRecord:  # noqa: A002
+        """Bring back the folder that had this name last, with the assets that were in it.
+
+        Raises:
+            AlreadyExistsError: there is a folder of this name.
+            NotFoundError: none of this name was deleted, or gc has taken it away.
+            ConflictError: it was deleted again meanwhile.
+        """
+        return self._undelete.folder(type, name, owner=owner or self.user)
+
     # Assets.
 
     def create_asset(
@@ -178,6 +190,18 @@ class Hub:
             NotFoundError: there is no such asset.
         """
         self._assets.delete(asset)
+
+    def undelete_asset(self, folder: FolderRecord, name: str) -> AssetRecord:
+        """Bring back the asset that had this name last, with its branches, tags and evaluations.
+
+        Those that were deleted before it stay deleted.
+
+        Raises:
+            AlreadyExistsError: the folder has an asset of this name.
+            NotFoundError: none of this name was deleted, or gc has taken it away.
+            ConflictError: it was deleted again meanwhile.
+        """
+        return self._undelete.asset(folder, name)
 
     # Paths.
 

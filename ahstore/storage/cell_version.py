@@ -73,7 +73,8 @@ class CellVersion:
     Attributes:
         number: its place in the row, from 0.
         state: what it says of the cell.
-        value: the value, empty unless ``LIVE``. Not to be changed by who reads it.
+        value: the value, empty unless ``LIVE``; that of a tombstone may say why. Not to be
+            changed by who reads it.
         nonce: its writer's, unique to this version.
         time: when it was written, in seconds by the storage's clock; it decides nothing.
     """

@@ -144,9 +144,12 @@ class Cells:
         """
         return self._append(cell, expected, CellState.LIVE, value, durable=durable, settle=settle)
 
-    def kill(self, cell: Cell, expected: int) -> CellVersion:
-        """Append a tombstone after version ``expected``; raises what ``swap`` does."""
-        return self._append(cell, expected, CellState.DEAD, {})
+    def kill(self, cell: Cell, expected: int, why: dict[str, Value] | None = None) -> CellVersion:
+        """Append a tombstone after version ``expected``; raises what ``swap`` does.
+
+        ``why`` stands in it for those who may bring the cell back.
+        """
+        return self._append(cell, expected, CellState.DEAD, why or {})
 
     def fence(self, cell: Cell) -> CellVersion:
         """Append a version that changes nothing, so that whoever read before loses.

@@ -6,13 +6,13 @@ tombstones, and from then on can be brought back like anything that was deleted.
 
 from __future__ import annotations
 
-from ahstore.errors import CorruptError, InvalidInputError, NotFoundError
+from ahstore.errors import ConflictError, CorruptError, InvalidInputError, NotFoundError
 from ahstore.hub.assets import Assets, asset_cell
 from ahstore.hub.catalogue import Catalogue, View
-from ahstore.hub.folders import Folders, catalogue_cell
+from ahstore.hub.folders import ROOT_CELL, Folders, catalogue_cell, folder_cell
 from ahstore.hub.payload import read_row
 from ahstore.hub.records import Listing
-from ahstore.ids import AssetId, FolderId, LeaseId, parse_entity_id
+from ahstore.ids import AssetId, EntityId, FolderId, LeaseId, parse_entity_id
 from ahstore.jobs.logs import delete_log, find_run_of_log
 from ahstore.jobs.records import RUN_KIND
 from ahstore.storage.cells import Cell, CellState
@@ -29,23 +29,72 @@ LOGS = "logs/"
 
 
 def finish_deletions(repo: Repository, policy: Policy) -> int:
-    """Delete what is left of assets that were deleted half way; return how many there were.
+    """Delete what is left of folders and assets that were deleted, or brought back, half way.
 
-    What no catalogue ever named may be an asset on its way here from another store, and is let be.
-    Nothing is touched that a lease names: it may be just coming back.
+    Returns how many there were. What no catalogue ever named may be an asset on its way here from
+    another store, and is let be. Nothing is touched that a lease names: it may be just coming back.
     """
-    found = [cell for cell, _ in list_cells(repo.cells, "asset")]
-    leased = {cell for record in list_leases(repo.cells) for cell in record.cells}
-    there = _assets_there(repo)
+    folders = Folders(repo, USER)
+    assets = Assets(repo, folders, USER)
     orphans = 0
-    for cell in found:
-        asset = AssetId(parse_entity_id(cell.key[0]))
-        if asset in there or cell in leased or not _is_live(repo, cell):
-            continue
-        if _was_there(repo, asset):
-            Assets(repo, Folders(repo, USER), USER).tombstone(asset)
-            orphans += 1
+    known = {folder.id for folder in folders.list()}
+    for cell in _listed(repo, "folder"):
+        if FolderId(parse_entity_id(cell.key[0])) not in known:
+            orphans += _finish_folder(repo, folders, assets, cell)
+    there = _assets_there(repo)
+    for cell in _listed(repo, "asset"):
+        if AssetId(parse_entity_id(cell.key[0])) not in there:
+            orphans += _finish_asset(repo, assets, cell)
     return orphans + _delete_runs_of_deleted_models(repo, policy)
+
+
+def _listed(repo: Repository, kind: str) -> list[Cell]:
+    return [cell for cell, _ in list_cells(repo.cells, kind)]
+
+
+def _finish_folder(repo: Repository, folders: Folders, assets: Assets, cell: Cell) -> bool:
+    """Delete the rest of a folder that is not there, but was; tell whether there was any."""
+    folder = FolderId(parse_entity_id(cell.key[0]))
+
+    def check(_: View) -> None:
+        if folders.is_there(folder):
+            raise ConflictError("it is there")
+
+    # First whether it lives, then whether somebody holds it, then whether it is there: who brings
+    # it back takes his lease before he makes anything live, and releases it when it is there.
+    if not _is_live(repo, cell) or _is_leased(repo, cell, catalogue_cell(folder)):
+        return False
+    if folders.is_there(folder) or not _was_in(repo, ROOT_CELL, folder):
+        return False
+    try:
+        Catalogue(repo, catalogue_cell(folder)).close(check)
+    except ConflictError:
+        return False
+    folders.finish_deletion(folder, assets.tombstone_all)
+    return True
+
+
+def _finish_asset(repo: Repository, assets: Assets, cell: Cell) -> bool:
+    """Delete the rest of an asset that its folder does not name, but did, likewise."""
+    asset = AssetId(parse_entity_id(cell.key[0]))
+    version = repo.cells.read(cell)
+    if version.state is not CellState.LIVE:
+        return False
+    try:
+        home = FolderId(parse_entity_id(version.value.get("folder")))
+    except InvalidInputError:
+        return False  # what can't be read is no reason to delete
+    if _is_leased(repo, cell, folder_cell(home)):
+        return False
+    gone = assets.absence(home, asset)
+    if not gone() or not _was_in(repo, catalogue_cell(home), asset):
+        return False
+    assets.tombstone(asset, gone=gone)
+    return True
+
+
+def _is_leased(repo: Repository, *cells: Cell) -> bool:
+    return any(cell in record.cells for record in list_leases(repo.cells) for cell in cells)
 
 
 def _assets_there(repo: Repository) -> set[AssetId]:
@@ -57,16 +106,14 @@ def _assets_there(repo: Repository) -> set[AssetId]:
     }
 
 
-def _was_there(repo: Repository, asset: AssetId) -> bool:
-    """Tell whether the asset's folder once named it in its catalogue."""
-    folder = repo.cells.read(asset_cell(asset)).value.get("folder")
+def _was_in(repo: Repository, catalogue: Cell, entity: EntityId) -> bool:
+    """Tell whether a catalogue once named a folder or an asset."""
     try:
-        home = catalogue_cell(FolderId(parse_entity_id(folder)))
-        for version in repo.cells.history(home):
+        for version in repo.cells.history(catalogue):
             rows = View(repo, version).scan()
-            if any(Listing.from_value(read_row(repo, row)).id == asset for row in rows):
+            if any(Listing.from_value(read_row(repo, row)).id == entity for row in rows):
                 return True
-    except (CorruptError, NotFoundError, InvalidInputError):
+    except (CorruptError, NotFoundError):
         return False  # what can't be read is no reason to delete
     return False
 

@@ -141,19 +141,29 @@ def expired_below(cells: Cells, reader: PackReader, cell: Cell) -> int:
     Whoever brings an old version back to life asks this under his lease and *before* he reads the
     cell: a gc that is done in between has emptied what expired, and he sees that then.
     """
+    mark = pending_marks(cells, reader, unless=cell).get(cell.folder)
+    return 0 if mark is None else mark.below
+
+
+def pending_marks(
+    cells: Cells, reader: PackReader, *, unless: Cell | None = None
+) -> Mapping[str, Mark]:
+    """Return what a pending plan says of all cells, for who brings many back; as `expired_below`.
+
+    Only what stands in the gc cell itself, if that says something of the cell ``unless``.
+    """
     while True:
         plan = read_plan(cells)
         if plan is None or not plan.is_pending:
-            return 0
-        mark = plan.marks.get(cell.folder)
-        if mark is None and plan.tables:
-            try:
-                mark = plan.all_marks(reader).get(cell.folder)
-            except (LookupError, CorruptError):
-                if read_plan(cells) != plan:
-                    continue  # it is done meanwhile, and its records are gone
+            return {}
+        if not plan.tables or (unless is not None and unless.folder in plan.marks):
+            return plan.marks
+        try:
+            return plan.all_marks(reader)
+        except (LookupError, CorruptError):
+            if read_plan(cells) == plan:
                 raise
-        return 0 if mark is None else mark.below
+            # It is done meanwhile, and its records are gone.
 
 
 def _table(item: Value) -> tuple[Address, Place]:

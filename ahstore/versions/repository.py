@@ -450,9 +450,21 @@ class Repository:
         with self.session([cell, *also]) as session:
             return session.update(cell, change)
 
-    def kill(self, cell: Cell) -> CellVersion:
-        """Delete a cell by a tombstone; one that is not live is left as it is."""
-        return WriteSession.kill(self.cells, cell)
+    def kill(
+        self,
+        cell: Cell,
+        *,
+        why: dict[str, Value] | None = None,
+        still: Callable[[], bool] | None = None,
+    ) -> CellVersion:
+        """Delete a cell by a tombstone; one that is not live is left as it is.
+
+        Args:
+            cell: which.
+            why: stands in the tombstone.
+            still: asked after the cell was read, at each attempt; False: it is left as it is.
+        """
+        return WriteSession.kill(self.cells, cell, why=why, still=still)
 
 
 def _read_settings(storage: Storage) -> dict[str, Any]:

@@ -289,14 +289,20 @@ class WriteSession:
         return retried(self._repo, cell, attempt)
 
     @staticmethod
-    def kill(cells: Cells, cell: Cell) -> CellVersion:
+    def kill(
+        cells: Cells,
+        cell: Cell,
+        *,
+        why: dict[str, Value] | None = None,
+        still: Callable[[], bool] | None = None,
+    ) -> CellVersion:
         """Append a tombstone; no lease is needed for what only takes away."""
 
         def attempt() -> CellVersion:
             current = cells.read(cell)
-            if current.state is not CellState.LIVE:
+            if current.state is not CellState.LIVE or not (still is None or still()):
                 return current
-            return cells.kill(cell, current.number)
+            return cells.kill(cell, current.number, why)
 
         return _until_won(attempt, cell)
 

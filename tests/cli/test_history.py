@@ -123,6 +123,31 @@ def test_what_was_deleted_comes_back(crossed: Ah) -> None:
     assert crossed("undelete", "tag", "img/digits:nope").code == 1
 
 
+def test_a_deleted_model_and_its_folder_come_back(crossed: Ah) -> None:
+    before = json.loads(crossed("ls", "branch", "img/digits", "--json").out)
+    kind = json.loads(crossed("show", "img/digits", "--json").out).get("type", "dataset")
+    for words in (["dataset", "img/digits"], ["dataset/img/digits"]):
+        assert crossed("delete", "dataset", "img/digits").code == 0
+        back = crossed("undelete", *words)
+        assert (back.code, back.out) == (0, "")
+        assert back.err == "AH INFO: Bringing back Dataset digits in Folder img\n"
+        assert json.loads(crossed("ls", "branch", "img/digits", "--json").out) == before
+    taken = crossed("undelete", "dataset/img/digits")
+    assert (taken.code, "is not deleted" in taken.err) == (1, True)
+    assert crossed("delete", "dataset/img", "-f").code == 0
+    assert crossed("undelete", "dataset", "img/digits").code == 1, "its folder is not there"
+    back = crossed("undelete", "folder", "dataset/img", "--json")
+    assert json.loads(back.out)["path"] == "user/dataset/img"
+    assert json.loads(crossed("ls", "branch", "img/digits", "--json").out) == before
+    assert crossed("delete", "branch", "img/digits:dev").code == 0
+    back = crossed("undelete", "dataset/img/digits:dev", "--json")
+    assert json.loads(back.out) == next(each for each in before if each["name"] == "dev")
+    assert crossed("undelete", "dataset", "img/digits:dev").code == 2
+    assert crossed("undelete", "dataset/nope").code == 1
+    assert crossed("undelete", "nonsense").code == 2
+    assert kind == "dataset"
+
+
 def test_a_tag_does_not_move(crossed: Ah) -> None:
     assert crossed("create", "tag", "img/digits:t", "--source", "dev").code == 0
     assert crossed("create", "tag", "img/digits:t", "--source", "main").code == 1

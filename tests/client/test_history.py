@@ -12,6 +12,8 @@ import ahstore as ah
 from ahstore import api
 from ahstore.client.branch import Branch
 from ahstore.client.dataset import Dataset
+from ahstore.client.folder import Folder
+from ahstore.client.ref import Tag
 from ahstore.client.store import Store
 from ahstore.errors import (
     AlreadyExistsError,
@@ -239,6 +241,33 @@ def test_what_is_deleted_comes_back(data: Dataset, main: Branch, store: Store) -
         "created", "deleted", "committed", "created",
     ]  # fmt: skip
     assert dev.list_head(1)[0]["message"] == "change"
+
+
+def test_folders_assets_and_tags_come_back_by_their_paths(
+    data: Dataset, main: Branch, store: Store, said: list[str]
+) -> None:
+    head = main.commit_id
+    data.create_tag("v1")
+    data.get_tag("v1").delete()
+    with pytest.raises(NotFoundError, match="was a tag"):
+        store.undelete("f/d:v1", resource="branch")
+    assert isinstance(store.undelete("f/d:v1"), Tag)
+    data.delete()
+    assert store.undelete("dataset/f/d") == data
+    assert said[-1] == "Bringing back Dataset d in Folder f"
+    assert (main.commit_id, data.get_tag("v1").commit_id) == (head, head)
+    store.delete("dataset/f", force=True)
+    folder = store.undelete("dataset/f")
+    assert isinstance(folder, Folder)
+    assert said[-1] == "Bringing back Dataset Folder f"
+    assert folder.get_asset("d") == data
+    data.delete()
+    assert folder.undelete_asset("d") == data
+    assert [each["event"] for each in main.list_head()][-2:] == ["committed", "created"]
+    with pytest.raises(InvalidInputError):
+        store.undelete("dataset/f/d", resource="tag")
+    with pytest.raises(AlreadyExistsError):
+        store.undelete("dataset/f")
 
 
 def test_a_version_of_another_asset_is_refused(store: Store, main: Branch) -> None:

@@ -16,14 +16,17 @@ from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
 
 
-def undelete(repo: Repository, asset: AssetId, name: str, kind: RefKind, *, by: str) -> Ref:
+def undelete(repo: Repository, asset: AssetId, name: str, kind: RefKind | None, *, by: str) -> Ref:
     """Make a deleted branch or tag live again, at the commit it was at.
+
+    ``kind``: which of both it has to have been; None: whichever it was.
 
     Raises:
         AlreadyExistsError: the name is in use.
         NotFoundError: there was none of this kind and name, or gc has taken it away.
     """
-    cell = ref_cell(asset, check_ref_name(name, what=f"{kind} name"))
+    what = kind or "branch or tag"
+    cell = ref_cell(asset, check_ref_name(name, what=f"{what} name"))
 
     def change(current: CellVersion, _: WriteSession) -> dict[str, Value]:
         taken = read_ref(asset, name, current)
@@ -34,16 +37,16 @@ def undelete(repo: Repository, asset: AssetId, name: str, kind: RefKind, *, by: 
         below = expired_below(repo.cells, repo.packs, cell)
         last = _last(repo, asset, name)
         if last is None and current.state is not CellState.DEAD:
-            raise NotFoundError(f"there never was a {kind} {name!r}", name=name)
+            raise NotFoundError(f"there never was a {what} {name!r}", name=name)
         if last is None or last.number < below:
-            raise NotFoundError(f"deleted {kind} {name!r} is gone: gc has taken it away", name=name)
-        if last.kind != kind:
+            raise NotFoundError(f"deleted {what} {name!r} is gone: gc has taken it away", name=name)
+        if kind not in (None, last.kind):
             raise NotFoundError(f"{name!r} was a {last.kind} when it was deleted", name=name)
-        return ref_value(kind, last.commit, by)
+        return ref_value(last.kind, last.commit, by)
 
     made = read_ref(asset, name, repo.update(cell, change))
     if made is None:
-        raise ConflictError(f"{kind} {name!r} was deleted again meanwhile", name=name)
+        raise ConflictError(f"{what} {name!r} was deleted again meanwhile", name=name)
     return made
 
 
