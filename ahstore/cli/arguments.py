@@ -65,6 +65,7 @@ def run_options(command: Command) -> Command:
         click.option("-r", "--git-repo", required=True, metavar="REPO", help="The code's git repository: URL or local path."),
         click.option("-i", "--git-revision", required=True, metavar="REVISION", help="Branch, tag or commit of the code."),
         click.option("-s", "--git-subpath", default=".", metavar="SUBPATH", help="Folder of the code in the repository."),
+        click.option("--with-changes", is_flag=True, help="Take what is not committed in the working copy REPO too."),
         click.option("-p", "--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter for the code; repeat for more."),
         click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End the run as failed after so long."),
         click.option("--at-once", type=click.IntRange(min=1), metavar="N", help="Queue the run: N queued runs work at once on this machine."),

@@ -50,6 +50,7 @@ SECTIONS = {
         "compare": ("ahstore.cli.compare:compare", "Compare models by what was measured of them."),
         "lineage": ("ahstore.cli.lineage:lineage", "Show what a version was made of, and what came of it."),
         "why": ("ahstore.cli.why:why", "Say where a version comes from, in plain words."),
+        "code": ("ahstore.cli.code:code", "Write the code that a run or version was made with."),
         "rerun": ("ahstore.cli.rerun:rerun", "Do a training again, and say whether the same came of it."),
         "wait": ("ahstore.cli.wait:wait", "Wait until a run has ended."),
         "stop": ("ahstore.cli.stop:stop", "Stop a run."),

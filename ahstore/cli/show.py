@@ -52,6 +52,11 @@ def workflow(session: Session, name: str, as_json: bool) -> None:
     if record["reason"]:
         fields["REASON"] = [clean(line) for line in record["reason"].splitlines()]
     fields["GIT_COMMIT"] = record["git_commit"]
+    if record["git_changes"]:
+        changes = record["git_changes"]
+        fields["GIT_CHANGES"] = (
+            f"{count(changes['files'], 'file')}, a patch of {exact_size(changes['size_bytes'])}"
+        )
     fields["DATASET_COMMIT"] = record["dataset_commit"]
     for key in ("checkpoint_commit", "commit", "evaluation"):
         if record[key]:

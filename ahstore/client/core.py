@@ -40,7 +40,12 @@ class Core:
         if self._jobs is None:
             from ahstore.jobs.jobs import Jobs  # start-up: most commands start no run
 
-            self._jobs = Jobs(self.hub, runs_root=self.runs_dir, store_url=self.store_url)
+            self._jobs = Jobs(
+                self.hub,
+                runs_root=self.runs_dir,
+                store_url=self.store_url,
+                notify=self.notify,
+            )
         return self._jobs
 
 

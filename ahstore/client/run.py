@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,30 @@ class Run:
         verdict: dict[str, Any] = json.loads(results[VERDICT_KEY])
         return verdict
 
+    def patch(self) -> bytes:
+        """Return the uncommitted changes that the run's code has, as `git diff --binary` does.
+
+        Empty if it is exactly the recorded commit.
+        """
+        return self._core.jobs.read_patch(self.record.spec.code)
+
+    def download_code(
+        self, save_dir: str | os.PathLike[str], *, git_repo: str | None = None
+    ) -> None:
+        """Make a new folder a checkout of the run's code, its uncommitted changes applied.
+
+        Args:
+            save_dir: the folder; it may be there if it is empty.
+            git_repo: where the code is now, if it is no longer where the run had it.
+
+        Raises:
+            InvalidInputError: something is in the folder.
+            NotFoundError: the repository or its commit is not there.
+        """
+        code, folder = self.record.spec.code, os.fspath(save_dir)
+        self._core.jobs.download_code(code, folder, git_repo=git_repo)
+        self._core.notify(f"Wrote the code of run {self.name} to {folder}")
+
     def stop(self) -> Run:
         """Ask the run to stop, wait some seconds for it, and return it; nothing is committed."""
         if not self.refresh().record.is_over:
@@ -127,6 +152,7 @@ class Run:
             "end_time": None if record.ended is None else iso_seconds(record.ended),
             "environment": dict(record.environment),
             "evaluation": record.evaluation if succeeded else None,
+            "git_changes": None if spec.code.changes is None else spec.code.changes.to_value(),
             "git_commit": spec.code.commit,
             "git_repo": spec.code.repo,
             "git_revision": spec.code.revision,

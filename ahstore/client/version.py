@@ -120,6 +120,31 @@ class Version:
         self._core.notify(f"Rerunning the training of {self.path}")
         return model.run_of(record)
 
+    def patch(self) -> bytes:
+        """Return the uncommitted changes that the code of this version's training had.
+
+        As `git diff --binary` gives them; empty if the code was exactly the recorded commit.
+
+        Raises:
+            InvalidInputError: this version was not made by a training.
+        """
+        jobs = self._core.jobs
+        return jobs.read_patch(jobs.code_of(self.asset.record, self.head))
+
+    def download_code(
+        self, save_dir: str | os.PathLike[str], *, git_repo: str | None = None
+    ) -> None:
+        """Make a new folder a checkout of the code that made this version, as `Run.download_code`.
+
+        Raises:
+            InvalidInputError: this version was not made by a training, or the folder has something.
+            NotFoundError: the repository or its commit is not there.
+        """
+        jobs, folder = self._core.jobs, os.fspath(save_dir)
+        code = jobs.code_of(self.asset.record, self.head)
+        jobs.download_code(code, folder, git_repo=git_repo)
+        self._core.notify(f"Wrote the code of {self.path} to {folder}")
+
     def why(self) -> str:
         """Return in plain words who made this version, with what code, of what, measured how."""
         return "\n\n".join(self._core.jobs.why(self.asset.record, self.head))

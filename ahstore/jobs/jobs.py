@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,15 +14,22 @@ from ahstore.errors import AhError, InvalidInputError
 from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord
 from ahstore.ids import CommitId, RunId, new_entity_id
+from ahstore.jobs.code.git import Git, check_commit
+from ahstore.jobs.code.git_source import parse_git_source
+from ahstore.jobs.code.laying_out import PATCH_NAME, lay_out, read_patch
+from ahstore.jobs.code.working_copy import Changes
+from ahstore.jobs.environment import caller_environment
 from ahstore.jobs.logs import METRICS, LogReader, delete_log
 from ahstore.jobs.metrics import Point, parse_points
 from ahstore.jobs.observer import Observer
 from ahstore.jobs.options import RunOptions
 from ahstore.jobs.provenance.explanation import explain
 from ahstore.jobs.provenance.lineage import Lineage, LineageReader
+from ahstore.jobs.provenance.origin import find_origin
 from ahstore.jobs.records import RunRecord, RunRecords, run_cell
 from ahstore.jobs.running.spawn import Orders, spawn_supervisor
 from ahstore.jobs.running.workspace import Workspace
+from ahstore.jobs.spec import CodeChanges, CodeVersion
 from ahstore.jobs.submission import (
     GitArguments,
     Submission,
@@ -31,6 +38,8 @@ from ahstore.jobs.submission import (
     submit_train,
 )
 from ahstore.storage.process import ProcessIdentity
+from ahstore.versions.adding.commits import store_files
+from ahstore.versions.publish import Signature
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -44,12 +53,24 @@ STOP_SECONDS = 15.0
 class Jobs:
     """The runs of a store. Every look at a run settles it if its supervisor has died."""
 
-    def __init__(self, hub: Hub, *, runs_root: str, store_url: str) -> None:
-        """Take the folder for workspaces and the URL by which a supervisor opens the store."""
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        runs_root: str,
+        store_url: str,
+        notify: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Take the folder for workspaces and the URL by which a supervisor opens the store.
+
+        ``notify`` hears what whoever starts a run should know of it, each thing once.
+        """
         self._hub = hub
         self._storage = hub.repo.storage
         self._runs_root = runs_root
         self._store_url = store_url
+        self._notify = notify
+        self._told: set[str] = set()
         self._records = RunRecords(hub.repo)
         self._observer = Observer(hub, self._records)
 
@@ -235,6 +256,50 @@ class Jobs:
         """
         return explain(self._hub, LineageReader(self._hub, self._records), asset, commit)
 
+    def code_of(self, asset: AssetRecord, commit: CommitId) -> CodeVersion:
+        """Return the code of the training that made a version.
+
+        Raises:
+            NotFoundError: the commit is not in the store.
+            InvalidInputError: it was not made by a training.
+        """
+        origin = find_origin(self._hub.repo, commit, self._hub.repo.read_commit(commit))
+        if origin is None:
+            raise InvalidInputError(
+                f"{asset.path} @ {commit.hex()[:8]} was not made by a training: it has no code",
+                commit=commit.hex(),
+            )
+        return origin.code
+
+    def read_patch(self, code: CodeVersion) -> bytes:
+        """Return the uncommitted changes that the code has on its commit; empty if it has none.
+
+        Raises:
+            NotFoundError: the store does not have them any more.
+        """
+        return read_patch(self._hub.repo, code) or b""
+
+    def download_code(self, code: CodeVersion, folder: str, *, git_repo: str | None = None) -> None:
+        """Make ``folder``, new or empty, a checkout of the code, its uncommitted changes applied.
+
+        ``git_repo`` says where the code is now. Git asks for its credentials where it always does.
+
+        Raises:
+            InvalidInputError: something is in the folder.
+            NotFoundError: the repository, its commit or the changes are not there.
+            RunFailedError: the changes do not lead to the code that was recorded.
+        """
+        if os.path.lexists(folder) and not (os.path.isdir(folder) and not os.listdir(folder)):
+            raise InvalidInputError(f"{folder} is there already: name a new folder", path=folder)
+        source = parse_git_source(git_repo or code.repo, base=os.getcwd())
+        lay_out(
+            Git(caller_environment()),
+            source,
+            replace(code, commit=check_commit(code.commit)),
+            os.path.abspath(folder),
+            patch=read_patch(self._hub.repo, code),
+        )
+
     def _look(self, run: RunRecord) -> RunRecord:
         return self._observer.look(self._records.get(run.spec.model, run.id))
 
@@ -243,6 +308,10 @@ class Jobs:
         if at_once is not None and at_once < 1:
             raise InvalidInputError(f"at least 1 run must be allowed at once, not {at_once}")
         spec = submission.spec
+        for notice in submission.notices:
+            if notice not in self._told:
+                self._told.add(notice)
+                self._notify(notice)
         run = RunId(new_entity_id())
         workspace = Workspace.of(self._runs_root, run)
         workspace.create()
@@ -258,7 +327,8 @@ class Jobs:
                         supervisor=supervisor.identity,
                         workspace=workspace.root,
                         created=self._storage.now(),
-                    )
+                    ),
+                    submission.changes,
                 )
                 supervisor.send(
                     Orders(
@@ -277,9 +347,21 @@ class Jobs:
             raise
         return record
 
-    def _record(self, record: RunRecord) -> RunRecord:
-        cell = run_cell(record.spec.model, record.id)
-        with self._hub.repo.session([cell]) as session:
+    def _record(self, record: RunRecord, changes: Changes | None) -> RunRecord:
+        """Write a run's first record, and before it, under the same lease, the changes it names."""
+        spec = record.spec
+        with self._hub.repo.session([run_cell(spec.model, record.id)]) as session:
+            if changes is not None:
+                held = store_files(
+                    self._hub.repo,
+                    session,
+                    spec.model,
+                    {PATCH_NAME: changes.patch},
+                    Signature(f"Uncommitted changes of {record.name}", record.by),
+                )
+                kept = CodeChanges(held, changes.tree, changes.files, len(changes.patch))
+                code = replace(spec.code, changes=kept)
+                record = replace(record, spec=replace(spec, code=code))
             return self._records.create(record, session)
 
 

@@ -16,12 +16,15 @@ class RunOptions(TypedDict, total=False):
             before it wait or work.
         checkpoints: where a training commits what its code hands in by ``ahstore.run.checkpoint``:
             ``own``, a branch of the run's own (the default), ``target``, or ``none``.
+        with_changes: take what is not committed in the local working copy ``git_repo`` too, the
+            checked-out commit being ``git_revision``; kept with the run as a patch.
     """
 
     params: Mapping[str, Any] | None
     timeout: float | None
     at_once: int | None
     checkpoints: str | None
+    with_changes: bool
 
 
 def check_options(options: RunOptions) -> None:

@@ -7,6 +7,7 @@ secret. It is part of the run's record, so ``to_value`` and ``from_value`` are f
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,6 +23,8 @@ RUN_TYPES: tuple[RunType, ...] = ("train", "evaluate", "rerun")
 
 MIN_VOLUME_BYTES = 4096
 MAX_PARAMS_BYTES = 64 << 10
+
+_GIT_ID = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +55,77 @@ class PinnedVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeChanges:
+    """Uncommitted changes that a run's code has on its commit.
+
+    ``commit`` (of the store) holds them as a patch, which leads to git's ``tree``; ``files`` is how
+    many files it touches, ``size`` its bytes.
+    """
+
+    commit: CommitId
+    tree: str
+    files: int
+    size: int
+
+    def to_value(self) -> dict[str, Value]:
+        """Return the form that is stored, in which JSON can hold it too."""
+        return {
+            "commit": self.commit.hex(),
+            "tree": self.tree,
+            "files": self.files,
+            "size_bytes": self.size,
+        }
+
+    @staticmethod
+    def from_value(value: Any) -> CodeChanges:
+        """Return what ``to_value`` stored."""
+        tree = _text(value, "tree")
+        if not _GIT_ID.match(tree):
+            raise InvalidInputError("the tree of the changes is none of git's")
+        return CodeChanges(
+            CommitId(check_address(bytes.fromhex(_text(value, "commit")))),
+            tree,
+            int(value["files"]),
+            int(value["size_bytes"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class CodeVersion:
-    """The code of a run: ``repo`` and ``revision`` as recorded, ``commit`` what they meant."""
+    """The code of a run: ``repo`` and ``revision`` as recorded, ``commit`` what they meant.
+
+    ``changes`` are those that a working copy had on it, None for exactly the commit.
+    """
 
     repo: str
     revision: str
     commit: str
     subpath: str
+    changes: CodeChanges | None = None
 
     def to_value(self) -> dict[str, Value]:
         """Return the form that is stored."""
-        return {
+        value: dict[str, Value] = {
             "repo": self.repo,
             "revision": self.revision,
             "commit": self.commit,
             "subpath": self.subpath,
         }
+        if self.changes is not None:
+            value["changes"] = self.changes.to_value()
+        return value
 
     @staticmethod
     def from_value(value: Any) -> CodeVersion:
         """Return what ``to_value`` stored."""
+        repo = _text(value, "repo")
+        changes = value.get("changes")
         return CodeVersion(
-            _text(value, "repo"),
+            repo,
             _text(value, "revision"),
             _text(value, "commit"),
             _text(value, "subpath"),
+            None if changes is None else CodeChanges.from_value(changes),
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ahstore.errors import InvalidInputError, UnsupportedError
@@ -19,6 +20,13 @@ from ahstore.hub.sizes import parse_size
 from ahstore.jobs.code.command import choose_command
 from ahstore.jobs.code.git import Git, check_revision
 from ahstore.jobs.code.git_source import GitSource, parse_git_source
+from ahstore.jobs.code.working_copy import (
+    SHOWN_NAMES,
+    Changes,
+    find_working_copy,
+    has_changes,
+    take_changes,
+)
 from ahstore.jobs.environment import caller_environment
 from ahstore.jobs.options import RunOptions, check_options
 from ahstore.jobs.provenance.origin import find_origin
@@ -35,6 +43,11 @@ from ahstore.jobs.spec import (
 from ahstore.names import check_ref_name
 from ahstore.versions.refs import Refs
 
+NOT_TAKEN = (
+    "The uncommitted changes in the working copy are not part of the run: commit them, or take them"
+    " with --with-changes"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class GitArguments:
@@ -47,10 +60,19 @@ class GitArguments:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A run that may be started: its spec, and the source with the secrets its URL may hold."""
+    """A run that may be started.
+
+    Attributes:
+        spec: what it is to do; of changes in its code it does not know yet where they will be.
+        source: its code's repository, with the secrets that its URL may hold.
+        changes: what is taken of a working copy, None for nothing; to be stored before the spec.
+        notices: what the user should hear.
+    """
 
     spec: RunSpec
     source: GitSource
+    changes: Changes | None = None
+    notices: tuple[str, ...] = ()
 
 
 def submit_train(
@@ -142,7 +164,7 @@ def submit_rerun(hub: Hub, model: AssetRecord, ref: str, *, git_repo: str | None
         if pin is not None:
             hub.repo.read_commit(pin.commit)
     arguments = GitArguments(git_repo or origin.code.repo, origin.code.commit, origin.code.subpath)
-    source, code = _find_code("rerun", arguments)
+    found = _find_code("rerun", arguments, changed=origin.code.changes is not None)
     volume, timeout = origin.limits()
     spec = RunSpec(
         type="rerun",
@@ -151,13 +173,13 @@ def submit_rerun(hub: Hub, model: AssetRecord, ref: str, *, git_repo: str | None
         branch=None,
         dataset=origin.dataset,
         checkpoint=origin.checkpoint,
-        code=replace(code, revision=origin.code.revision),
+        code=replace(found.code, revision=origin.code.revision, changes=origin.code.changes),
         volume=check_volume(volume),
         params=dict(origin.params),
         timeout=timeout,
         verifies=version,
     )
-    return Submission(spec, source)
+    return Submission(spec, found.source)
 
 
 def _check_can_run(hub: Hub) -> None:
@@ -192,7 +214,7 @@ def _submit(
         raise InvalidInputError("only a training commits checkpoints")
     pinned_dataset = _pin(hub, *dataset, type_="dataset")
     pinned_checkpoint = None if checkpoint is None else _pin(hub, *checkpoint, type_="model")
-    source, code = _find_code(kind, git)
+    found = _find_code(kind, git, with_changes=bool(options.get("with_changes")))
     spec = RunSpec(
         type=kind,
         model=model.id,
@@ -200,13 +222,13 @@ def _submit(
         branch=branch,
         dataset=pinned_dataset,
         checkpoint=pinned_checkpoint,
-        code=code,
+        code=found.code,
         volume=size,
         params=params,
         timeout=timeout,
         checkpoints=checkpoints,
     )
-    return Submission(spec, source)
+    return Submission(spec, found.source, found.changes, found.notices)
 
 
 def _check_storage_options(hub: Hub) -> None:
@@ -235,20 +257,65 @@ def _check_timeout(timeout: float | None) -> float | None:
     return timeout
 
 
-def _find_code(kind: RunType, arguments: GitArguments) -> tuple[GitSource, CodeVersion]:
+@dataclass(frozen=True, slots=True)
+class _FoundCode:
+    source: GitSource
+    code: CodeVersion
+    changes: Changes | None = None
+    notices: tuple[str, ...] = ()
+
+
+def _find_code(
+    kind: RunType, arguments: GitArguments, *, with_changes: bool = False, changed: bool = False
+) -> _FoundCode:
+    """Find a run's code. ``changed`` says that changes are known, so the commit is not all of it."""
     subpath = check_subpath(arguments.subpath)
     revision = check_revision(arguments.revision)
     source = parse_git_source(arguments.repo, base=os.getcwd())
     git = Git(caller_environment())
-    if source.is_local:
-        with git.mirror(source) as mirror:
-            commit = mirror.resolve(revision)
+    if not source.is_local:
+        if with_changes:
+            raise InvalidInputError(
+                f"{source.url} is no local working copy: there are no changes to take with it"
+            )
+        commit = git.resolve(source, revision)
+        return _FoundCode(source, CodeVersion(source.url, revision, commit, subpath))
+    with git.mirror(source) as mirror:
+        commit = mirror.resolve(revision)
+        top = find_working_copy(source)
+        changes: Changes | None = None
+        notices: tuple[str, ...] = ()
+        if with_changes:
+            changes = take_changes(git, mirror, _needed(top, source), commit)
+            notices = tuple(_about_changes(changes))
+        elif top is not None and not changed and has_changes(git, mirror, top, commit):
+            notices = (NOT_TAKEN,)
+        if not changed:
+            tree = commit if changes is None else changes.tree
             prefix = "" if subpath == "." else f"{subpath}/"
             choose_command(
-                kind,
-                mirror.names(commit, subpath),
-                lambda name: mirror.read(commit, prefix + name),
+                kind, mirror.names(tree, subpath), lambda name: mirror.read(tree, prefix + name)
             )
+    taken = changes if changes is not None and changes.patch else None
+    return _FoundCode(source, CodeVersion(source.url, revision, commit, subpath), taken, notices)
+
+
+def _needed(top: str | None, source: GitSource) -> str:
+    if top is None:
+        raise InvalidInputError(f"{source.url} has no working copy: there are no changes to take")
+    return top
+
+
+def _about_changes(changes: Changes | None) -> Iterator[str]:
+    if changes is None or not changes.patch:
+        yield "The working copy has no uncommitted changes to take"
     else:
-        commit = git.resolve(source, revision)
-    return source, CodeVersion(source.url, revision, commit, subpath)
+        noun = "file" if changes.files == 1 else "files"
+        yield f"Taking the uncommitted changes of {changes.files} {noun}"
+    if changes is not None and changes.left_out:
+        shown = ", ".join(changes.left_out[:SHOWN_NAMES])
+        more = len(changes.left_out) - SHOWN_NAMES
+        yield (
+            f"Left out, for their names say that they hold secrets: {shown}"
+            + (f" and {more} more" if more > 0 else "")
+        )

@@ -90,6 +90,8 @@ def _run(cell: Cell, version: CellVersion) -> Needs:
     commits = [record.spec.dataset.commit]
     if record.spec.checkpoint is not None:
         commits.append(record.spec.checkpoint.commit)
+    if record.spec.code.changes is not None:
+        commits.append(record.spec.code.changes.commit)
     # What a run that failed was about to publish was never published, or its branch needs it.
     if record.commit is not None and record.state in ("Committing", "Succeeded"):
         commits.append(record.commit)

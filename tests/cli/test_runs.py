@@ -152,3 +152,31 @@ def test_ctrl_c_ends_the_waiting_and_not_the_run(digits: Ah, repo: Path) -> None
     (run,) = json.loads(digits("ls", "workflow", "img/net", "--json").out)
     assert run["status"] in ("Pending", "Running")
     assert digits("stop", run["name"]).code == 0
+
+
+def test_uncommitted_changes(digits: Ah, repo: Path) -> None:
+    text = TRAIN.replace("data * 10", "b'changed'")
+    (repo / "mnist" / "train.py").write_text(text)
+    (repo / ".env").write_text("c4n4ry")
+    given = ["img/net", *arguments(repo, "mnist"), "--wait", "-b"]
+    plain = digits("train", *given, "plain")
+    assert plain.code == 0
+    assert "are not part of the run" in plain.err
+    taken = digits("train", *given, "taken", "--with-changes")
+    assert taken.code == 0
+    assert "changes of 1 file\n" in taken.err
+    assert "hold secrets: .env" in taken.err
+    assert digits("cat", "model/img/net:taken", "model_state_dict.pt").out == "changed"
+    name = json.loads(digits("ls", "workflow", "img/net", "--json").out)[0]["name"]
+    shown = digits("show", "workflow", name)
+    assert "GIT_CHANGES:" in shown.out
+    for of in (name, "img/net:taken"):
+        patch = digits("code", of, "--patch")
+        assert "+" + text.splitlines()[-1] in patch.out
+        folder = repo.parent / f"code-{len(of)}"
+        assert digits("code", of, "-s", str(folder)).code == 0
+        assert (folder / "mnist" / "train.py").read_text() == text
+        assert digits("code", of, "-s", str(folder)).code == 2
+    assert digits("code", "img/net:plain", "--patch").out == ""
+    assert digits("code", name).code == digits("code", name, "--patch", "-s", "x").code == 2
+    assert digits("code", "img/net:main", "--patch").code == 2

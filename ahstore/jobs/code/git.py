@@ -180,14 +180,19 @@ class Git:
         folder: str | None = None,
         source: GitSource | None = None,
         timeout: float = LOOK_UP_SECONDS,
+        given: bytes = b"",
+        variables: Mapping[str, str] | None = None,
     ) -> bytes:
-        """Return what git prints.
+        """Return what git prints; it reads ``given``, and has ``variables`` beside its own.
 
         Raises:
             NotFoundError: git fails; its last words, without secrets, are in the message.
             UnsupportedError: there is no git.
         """
-        done = self.try_run(arguments, folder=folder, source=source, timeout=timeout)
+        done = self.try_run(
+            arguments,
+            folder=folder, source=source, timeout=timeout, given=given, variables=variables,
+        )  # fmt: skip
         if done.returncode == 0:
             return done.stdout
         what = source.url if source is not None else "a git repository"
@@ -201,15 +206,23 @@ class Git:
         folder: str | None = None,
         source: GitSource | None = None,
         timeout: float = LOOK_UP_SECONDS,
+        given: bytes = b"",
+        variables: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         """Run git to its end whatever its exit status; it has no terminal to ask anything on."""
         argv = ["git", *(["-C", folder] if folder else []), *_SAFE_OPTIONS, *arguments]
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        environment = {**git_environment(self._caller, source), **(variables or {})}
+        with (
+            tempfile.TemporaryFile() as text,
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+        ):
+            text.write(given)
+            text.seek(0)
             try:
                 process = subprocess.Popen(
                     argv,
-                    stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                    env=git_environment(self._caller, source), start_new_session=True,
+                    stdin=text, stdout=out, stderr=err, env=environment, start_new_session=True,
                 )  # fmt: skip
             except FileNotFoundError as error:
                 raise UnsupportedError("there is no git on this machine: install it") from error
@@ -232,11 +245,14 @@ class Git:
 
 
 class Mirror:
-    """A throw-away bare repository with a local repository's refs and (borrowed) objects."""
+    """A throw-away bare repository with a local repository's refs and (borrowed) objects.
+
+    ``git_dir`` is its folder. Where a commit is asked for, a tree's id does as well.
+    """
 
     def __init__(self, git: Git, git_dir: str, source: GitSource) -> None:
         self._git = git
-        self._git_dir = git_dir
+        self.git_dir = git_dir
         self._source = source
 
     def resolve(self, revision: str) -> str:
@@ -248,13 +264,13 @@ class Mirror:
         check_revision(revision)
         done = self._git.try_run(
             ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"],
-            folder=self._git_dir,
+            folder=self.git_dir,
         )
         commit = done.stdout.decode("ascii", "replace").strip()
         if done.returncode == 0 and _COMMIT.match(commit):
             return commit
         where = self._source.url
-        if not self._git.run(["for-each-ref", "--count=1"], folder=self._git_dir, doing="reading"):
+        if not self._git.run(["for-each-ref", "--count=1"], folder=self.git_dir, doing="reading"):
             raise NotFoundError(f"git repository {where} is empty: commit to it first", repo=where)
         raise NotFoundError(
             f"git repository {where} has no revision {revision!r}", repo=where, revision=revision
@@ -267,7 +283,7 @@ class Mirror:
             NotFoundError: there is no such folder (a symbolic link is none).
         """
         tree = f"{commit}:{'' if subpath == '.' else subpath}"
-        kind = self._git.try_run(["cat-file", "-t", "--", tree], folder=self._git_dir)
+        kind = self._git.try_run(["cat-file", "-t", "--", tree], folder=self.git_dir)
         if kind.stdout.strip() != b"tree":
             raise NotFoundError(
                 f"git repository {self._source.url} has no folder {subpath!r} at {commit[:8]}",
@@ -275,7 +291,7 @@ class Mirror:
             )  # fmt: skip
         listing = self._git.run(
             ["ls-tree", "-z", "--name-only", "--end-of-options", tree],
-            folder=self._git_dir,
+            folder=self.git_dir,
             doing="reading",
         )
         return frozenset(os.fsdecode(name) for name in listing.split(b"\0") if name)
@@ -287,8 +303,21 @@ class Mirror:
             NotFoundError: it is no file.
         """
         return self._git.run(
-            ["cat-file", "blob", "--", f"{commit}:{path}"], folder=self._git_dir, doing="reading"
+            ["cat-file", "blob", "--", f"{commit}:{path}"], folder=self.git_dir, doing="reading"
         )
+
+
+def check_commit(commit: str) -> str:
+    """Return ``commit`` if it is the full id of one.
+
+    Raises:
+        InvalidInputError: it is not.
+    """
+    if not _COMMIT.match(commit):
+        raise InvalidInputError(
+            f"{commit[:100]!r} is no full id of a git commit", value=commit[:100]
+        )
+    return commit
 
 
 def check_revision(revision: str) -> str:

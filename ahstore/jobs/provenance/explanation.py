@@ -10,9 +10,10 @@ from ahstore.errors import NotFoundError
 from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord, EvaluationRecord
 from ahstore.ids import AssetId, CommitId
+from ahstore.jobs.code.laying_out import PATCH_NAME
 from ahstore.jobs.provenance.lineage import LineageReader
 from ahstore.jobs.provenance.origin import Origin
-from ahstore.jobs.spec import PinnedVersion
+from ahstore.jobs.spec import CodeChanges, PinnedVersion
 from ahstore.objects.commit import Commit
 
 MAX_STEPS = 50
@@ -74,7 +75,7 @@ def _told(hub: Hub, origin: Origin) -> Iterator[str]:
     place = "" if code.subpath == "." else f" in {code.subpath}"
     yield (
         f"It ran '{' '.join(origin.command)}'{place} of {code.repo} at commit {code.commit[:12]}"
-        f" (asked for as {code.revision}),"
+        f" (asked for as {code.revision}){_with_changes(code.changes)},"
     )
     yield f"on the dataset {_version(hub, origin.dataset)}"
     if origin.checkpoint is not None:
@@ -88,6 +89,13 @@ def _told(hub: Hub, origin: Origin) -> Iterator[str]:
     metrics = origin.document.get("metrics")
     if isinstance(metrics, dict):
         yield f"It logged {_numbers(metrics)}."
+
+
+def _with_changes(changes: CodeChanges | None) -> str:
+    if changes is None:
+        return ""
+    noun = "file" if changes.files == 1 else "files"
+    return f", with uncommitted changes of {changes.files} {noun} ({PATCH_NAME})"
 
 
 def _surroundings(origin: Origin) -> Iterator[str]:

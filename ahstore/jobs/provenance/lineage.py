@@ -213,6 +213,10 @@ class LineageReader:
     def _add_code(self, lineage: Lineage, code: CodeVersion, target: str) -> None:
         key = f"code/{code.commit}/{code.subpath}"
         facts = {"revision": code.revision, "subpath": code.subpath}
+        if code.changes is not None:
+            # Other code than the commit's, and than other changes make of it.
+            key = f"{key}/{code.changes.tree}"
+            facts["changes"] = f"{code.changes.files} files, tree {code.changes.tree[:12]}"
         lineage.nodes.setdefault(key, Node(key, "code", code.repo, code.commit, facts))
         lineage.link(key, target, "code")
 

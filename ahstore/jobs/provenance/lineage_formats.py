@@ -19,7 +19,8 @@ def title(node: Node) -> str:
         return f"{short}: {results}"
     if node.kind == "code":
         subpath = node.facts["subpath"]
-        return f"{node.name} @ {short}" + ("" if subpath == "." else f" {subpath}")
+        changed = " with uncommitted changes" if "changes" in node.facts else ""
+        return f"{node.name} @ {short}{'' if subpath == '.' else f' {subpath}'}{changed}"
     run = f" ({node.facts['run']})" if "run" in node.facts else ""
     return f"{node.name} @ {short}{run}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ahstore.errors import AhError, InvalidInputError
@@ -93,6 +93,10 @@ def find_origin(repo: Repository, commit_id: CommitId, commit: Commit) -> Origin
             origin = decode_origin(json.loads(file.read()))
     except (AhError, ValueError, RecursionError):
         return None
+    if origin.code.changes is not None:
+        # The commit has them itself, in whatever store it came to.
+        changes = replace(origin.code.changes, commit=commit_id)
+        origin = replace(origin, code=replace(origin.code, changes=changes))
     return origin if origin.run == run else None
 
 

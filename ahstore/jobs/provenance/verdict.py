@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ahstore.errors import UnsupportedError
 from ahstore.ids import CommitId
+from ahstore.jobs.code.laying_out import PATCH_NAME
 from ahstore.jobs.provenance.origin import find_origin
 from ahstore.jobs.records import NAME_PREFIX, RunRecord
 from ahstore.jobs.running.metadata import METADATA_NAME
@@ -75,11 +76,13 @@ def judge(repo: Repository, record: RunRecord, output: str) -> Verdict:
     version = record.spec.verifies
     assert version is not None
     tree = repo.files(version.commit)
-    gone = [str(row[PATH]) for row in tree.scan() if row[PATH] != METADATA_NAME]
+    changed = record.spec.code.changes is not None
+    ours = {METADATA_NAME, PATCH_NAME} if changed else {METADATA_NAME}
+    gone = [str(row[PATH]) for row in tree.scan() if row[PATH] not in ours]
     # The colon: everything before it is the local path, colons in it or not.
     changes = preview(repo, version.commit, add=[f"{output}/*:"], delete=gone)
-    # A file of that name among the outputs is replaced in a training, so it does not count.
-    changes = [change for change in changes if change.path != METADATA_NAME]
+    # A file of such a name among the outputs is replaced in a training, so it does not count.
+    changes = [change for change in changes if change.path not in ours]
     origin = find_origin(repo, version.commit, repo.read_commit(version.commit))
     then: dict[str, Any] = dict(origin.document.get("environment", {})) if origin else {}
     surroundings = dict(_changed(then, record.environment))

@@ -19,6 +19,7 @@ from ahstore.ids import CommitId
 from ahstore.jobs.code.command import choose_command, executable_argv, program_name
 from ahstore.jobs.code.git import Git
 from ahstore.jobs.code.git_source import GitSource
+from ahstore.jobs.code.laying_out import lay_out, read_patch
 from ahstore.jobs.environment import caller_environment, run_environment
 from ahstore.jobs.logs import LogWriter
 from ahstore.jobs.metrics import MetricsTail
@@ -97,7 +98,10 @@ class Attempt:
         code, workspace = self._spec.code, self._workspace
         self._log.note(f"code: {code.repo} {code.revision} ({code.commit[:8]}) {code.subpath}")
         git = Git(caller_environment(), poll=self._poll)
-        git.check_out(self._around.source, code.commit, workspace.code)
+        if code.changes is not None:
+            self._log.note(f"with the uncommitted changes of {code.changes.files} files")
+        patch = read_patch(self._around.repo, code)
+        lay_out(git, self._around.source, code, workspace.code, patch=patch)
         folder = workspace.code_folder(code.subpath)
         self.command = choose_command(
             self._spec.type, os.listdir(folder), lambda name: _read(folder, name)

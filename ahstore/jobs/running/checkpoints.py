@@ -20,6 +20,7 @@ from ahstore.codec.canonical import Value
 from ahstore.errors import AhError, OutcomeUnknownError
 from ahstore.hub.hub import Hub
 from ahstore.ids import CommitId, check_address
+from ahstore.jobs.code.laying_out import patch_file
 from ahstore.jobs.observer import branch_had
 from ahstore.jobs.progress import Checkpoint, format_step
 from ahstore.jobs.records import RunRecord, RunRecords
@@ -133,7 +134,10 @@ class Checkpointer:
                 committer=self._record.by,
                 # A colon at the end: everything before it is the local path, colons in it or not.
                 add=[f"{request.folder}/*:"],
-                extra={METADATA_NAME: self._metadata(request.step, number)},
+                extra={
+                    METADATA_NAME: self._metadata(request.step, number),
+                    **patch_file(self._repo, spec.code),
+                },
                 base=starting_point(self._repo, spec),
                 metadata=self._facts(request.step, number),
                 guard=lambda commit: self._enter(commit, request.step, number),

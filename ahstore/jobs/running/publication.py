@@ -15,6 +15,7 @@ from ahstore.hub.evaluations import NewEvaluation
 from ahstore.hub.hub import Hub
 from ahstore.ids import CommitId, EvaluationId
 from ahstore.jobs.code.command import program_name
+from ahstore.jobs.code.laying_out import patch_file
 from ahstore.jobs.provenance.verdict import VERDICT_KEY, judge
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.running.metadata import METADATA_NAME, encode_metadata
@@ -95,7 +96,7 @@ class Publication:
                 committer=self._record.by,
                 # A colon at the end: everything before it is the local path, colons in it or not.
                 add=[f"{output}/*:"],
-                extra={METADATA_NAME: metadata},
+                extra={METADATA_NAME: metadata, **patch_file(self._hub.repo, spec.code)},
                 base=starting_point(self._hub.repo, spec),
                 metadata={"run": self._record.id, "run_name": self._record.name},
                 guard=lambda commit: self._enter(commit=commit),

@@ -13,6 +13,7 @@ from ahstore.ids import AssetId, CommitId, PageId
 from ahstore.names import check_object_path, check_ref_name
 from ahstore.objects import content_type
 from ahstore.objects.chunklist import build as build_refs
+from ahstore.objects.commit import Commit
 from ahstore.objects.edit import edit
 from ahstore.objects.file import PATH, ChunkRef, Row, check_rows, make_flags
 from ahstore.objects.overlap import find_overlap_among
@@ -196,6 +197,37 @@ def commit_tree(
             guard=guard,
         )
     return _result(made, changes)
+
+
+def store_files(
+    repo: Repository,
+    session: WriteSession,
+    asset: AssetId,
+    files: Mapping[str, bytes],
+    signature: Signature,
+) -> CommitId:
+    """Store a commit of these files, without parents, that no branch has.
+
+    It is kept by the cell that the session swaps next, if gc knows that such a cell needs it; else
+    it is rubbish.
+    """
+    sink = StoringSink(repo, session)
+    rows = {
+        check_object_path(path): _row_of_bytes(repo, path, data, sink)
+        for path, data in files.items()
+    }
+    root = _whole_tree(rows, session)
+    return session.put_commit(
+        Commit(
+            asset=asset,
+            parents=(),
+            tree=root,
+            message=signature.message,
+            committer=signature.committer,
+            date_us=int(repo.storage.now() * 10**6),
+            metadata=dict(signature.metadata),
+        )
+    )
 
 
 def preview(
