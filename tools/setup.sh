@@ -18,9 +18,11 @@ missing_packages() {
     "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
-# Tests that kill at system calls need strace; where it can't be installed they say so and skip.
+# Tests that kill at system calls need strace, those of stores on SFTP a server; where they can't be
+# installed they say so and skip.
 wanted_packages() {
     command -v strace >/dev/null || echo strace
+    [ -x /usr/sbin/sshd ] || command -v sshd >/dev/null || echo openssh-server
 }
 
 install_system_packages() {

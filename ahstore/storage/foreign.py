@@ -58,6 +58,7 @@ _WHOLE_AT_ONCE = frozenset(
     ("gs", "gcs", "az", "abfs", "abfss", "adl", "memory", "oss", "oci", "hf", "wasb")
 )
 """Where a file appears when it is complete. Elsewhere it is written aside and moved."""
+_WITHOUT_CONNECTION = frozenset(("memory", "file", "local"))
 
 _SPARE = ".local/tmp/"
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
@@ -67,13 +68,18 @@ _LOCK_SECONDS = 5.0
 class ForeignStorage(Storage):
     """Files in a folder of a file system ``system`` of fsspec."""
 
-    def __init__(self, system: Any, root: str, url: str, *, whole_at_once: bool) -> None:
+    def __init__(
+        self, system: Any, root: str, url: str, *, whole_at_once: bool, one_at_a_time: bool
+    ) -> None:
         self.url = url
         self.capabilities = Capabilities(far=True, shared_writers=False, keeps_folders=False)
         self._system = system
         self._root = root.rstrip("/") + "/"
         self._writable = f"{WRITERS}={ONE_WRITER}" in url.partition("?")[2]
         self._whole_at_once = whole_at_once
+        self._turn: contextlib.AbstractContextManager[object] = (
+            threading.RLock() if one_at_a_time else contextlib.nullcontext()
+        )
         self._locks: dict[str, threading.RLock] = {}
 
     @classmethod
@@ -87,7 +93,7 @@ class ForeignStorage(Storage):
         """
         protocol = kind.removeprefix(OWN_NAME)
         if (protocol in _NOT_FOR_STORES and protocol == kind) or (
-            protocol not in fsspec.available_protocols()
+            protocol not in fsspec.available_protocols() and protocol not in fsspec.registry
         ):
             raise UnsupportedError(
                 f"a store at {kind}:// is not supported: use file:///FOLDER, a path, "
@@ -102,30 +108,49 @@ class ForeignStorage(Storage):
         REDACTION.learn((options or {}).values())
         place = f"{protocol}://{parts.netloc}/{prefix}"
         try:
-            system, root = fsspec.url_to_fs(place, **(options or {}))
+            one_at_a_time = not _serves_threads(protocol)
+            # One that is shared with others in this process would not wait for our turns.
+            system, root = fsspec.url_to_fs(
+                place, skip_instance_cache=one_at_a_time, **(options or {})
+            )
         except ImportError as error:
             raise UnsupportedError(f"a store at {kind}:// needs a package: {error}") from None
         except Exception as error:
             raise _failure(error, write_url(f"{kind}://{parts.netloc}", prefix, {})) from None
         REDACTION.watch()
         canonical = write_url(f"{kind}://{parts.netloc}", prefix, given)
-        return cls(system, root, canonical, whole_at_once=protocol in _WHOLE_AT_ONCE)
+        return cls(
+            system,
+            root,
+            canonical,
+            whole_at_once=protocol in _WHOLE_AT_ONCE,
+            one_at_a_time=one_at_a_time,
+        )
 
     def _path(self, key: str) -> str:
         return self._root + key
 
     @contextlib.contextmanager
     def _errors(self, key: str, *, writing: bool = False) -> Iterator[None]:
-        """Turn what file systems raise into the store's errors; "not there" only of reads."""
+        """Take turns, and turn what file systems raise into errors; "not there" only of reads."""
         try:
-            yield
+            with self._turn:
+                yield
         except (MissingError, StorageError, InvalidInputError, CorruptError, AlreadyThereError):
             raise
         except Exception as error:
             gone = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-            if isinstance(error, gone) and not writing:
+            if not writing and (isinstance(error, gone) or self._is_folder(key)):
                 raise MissingError(key) from None
             raise _failure(error, self.location(key)) from error
+
+    def _is_folder(self, key: str) -> bool:
+        """Tell whether there is a folder of this name; servers have many words for reading one."""
+        try:
+            with self._turn:
+                return bool(self._system.isdir(self._path(key)))
+        except Exception:
+            return False
 
     def _allow_writing(self) -> None:
         if not self._writable:
@@ -331,6 +356,15 @@ class _ForeignWriter(FileWriter):
         if self._file is None:
             raise ValueError(f"the file {self.key} is not being written any more")
         return self._file
+
+
+def _serves_threads(protocol: str) -> bool:
+    """Tell whether threads may use a file system of fsspec at once.
+
+    Those may that work on an event loop of their own, and those without a connection. In others
+    (``sftp``, ``ftp``, ``smb``) one thread can read the answer that another waits for.
+    """
+    return protocol in _WITHOUT_CONNECTION or fsspec.get_filesystem_class(protocol).async_impl
 
 
 def _failure(error: Exception, place: str) -> StorageError:
