@@ -52,6 +52,7 @@ SECTIONS = {
         "why": ("ahstore.cli.why:why", "Say where a version comes from, in plain words."),
         "code": ("ahstore.cli.code:code", "Write the code that a run or version was made with."),
         "rerun": ("ahstore.cli.rerun:rerun", "Do a training again, and say whether the same came of it."),
+        "resume": ("ahstore.cli.resume:resume", "Go on with a training that failed or was stopped."),
         "wait": ("ahstore.cli.wait:wait", "Wait until a run has ended."),
         "stop": ("ahstore.cli.stop:stop", "Stop a run."),
     },

@@ -17,7 +17,7 @@ from ahstore.cli.log import local_time
 from ahstore.cli.paths import PATH
 from ahstore.cli.quantity import age, count, exact_size, short_id
 from ahstore.cli.session import Session, pass_session
-from ahstore.cli.table import block, clean
+from ahstore.cli.table import block, clean, first_line
 
 if TYPE_CHECKING:
     from ahstore.client.asset import Asset
@@ -61,7 +61,7 @@ def workflow(session: Session, name: str, as_json: bool) -> None:
     for key in ("checkpoint_commit", "commit", "evaluation"):
         if record[key]:
             fields[key.upper()] = record[key]
-    fields |= _checkpoint(record["last_checkpoint"])
+    fields |= _attempts(record) | _checkpoint(record["last_checkpoint"])
     fields["VOLUME"] = exact_size(record["volume_bytes"])
     if record["params"]:
         fields["PARAMS"] = clean(json.dumps(record["params"]))
@@ -70,6 +70,21 @@ def workflow(session: Session, name: str, as_json: bool) -> None:
     fields |= _run_facts(record["environment"], record["outcome"])
     fields["WORKSPACE"] = clean(record["workspace"])
     emit(block(fields))
+
+
+def _attempts(record: Mapping[str, Any]) -> Fields:
+    """Return what came before this attempt: attempts that failed, the run that it goes on with."""
+    fields: Fields = {}
+    if record["resumes"]:
+        fields["RESUMES"] = record["resumes"]
+    if record["retries"]:
+        fields["ATTEMPT"] = f"{record['attempt']} of {record['retries'] + 1}"
+    if record["failed_attempts"]:
+        fields["FAILED_ATTEMPTS"] = [
+            clean(f"{failed['number']}: {first_line(failed['reason'])}")
+            for failed in record["failed_attempts"]
+        ]
+    return fields
 
 
 def _checkpoint(last: Mapping[str, Any] | None) -> Fields:

@@ -132,6 +132,38 @@ class Run:
         self._core.notify(f"Run {self.name} is {self.status.lower()}")
         return self
 
+    def resume(
+        self,
+        *,
+        git_repo: str | None = None,
+        volume: str | int | None = None,
+        timeout: float | None = None,
+        at_once: int | None = None,
+    ) -> Run:
+        """Go on with a training that failed or was stopped, in a new run, and return that at once.
+
+        It does what this run did, from the last checkpoint that its code handed in, if there is one.
+
+        Args:
+            git_repo: where the code is now, if it is no longer where this run had it.
+            volume: another size limit than this run had.
+            timeout: another time-out in seconds.
+            at_once: as in `RunOptions`.
+
+        Raises:
+            InvalidInputError: the run is no training, or has succeeded.
+            ConflictError: it is not over.
+            NotFoundError: something that it needs is not there any more.
+        """
+        from ahstore.jobs.resuming import describe_start  # start-up
+
+        record = self._core.jobs.resume(
+            self.record, git_repo=git_repo, volume=volume, timeout=timeout, at_once=at_once
+        )
+        start = describe_start(record.spec)
+        self._core.notify(f"Run {record.name} goes on with {self.name} {start}")
+        return Run(self._core, record)
+
     def delete(self) -> None:
         """Delete the run's record and logs; what it committed stays."""
         self._core.jobs.delete(self.record)
@@ -142,6 +174,7 @@ class Run:
         record, spec = self.record, self.record.spec
         succeeded = record.status == "Succeeded"
         return {
+            "attempt": record.attempt,
             "branch": spec.branch,
             "checkpoint": None if spec.checkpoint is None else str(spec.checkpoint),
             "checkpoint_commit": self.checkpoint_id or None,
@@ -152,6 +185,15 @@ class Run:
             "end_time": None if record.ended is None else iso_seconds(record.ended),
             "environment": dict(record.environment),
             "evaluation": record.evaluation if succeeded else None,
+            "failed_attempts": [
+                {
+                    "number": attempt.number,
+                    "start_time": iso_seconds(attempt.started),
+                    "end_time": iso_seconds(attempt.ended),
+                    "reason": attempt.reason,
+                }
+                for attempt in record.attempts
+            ],
             "git_changes": None if spec.code.changes is None else spec.code.changes.to_value(),
             "git_commit": spec.code.commit,
             "git_repo": spec.code.repo,
@@ -166,6 +208,8 @@ class Run:
             "outcome": dict(record.outcome),
             "params": dict(spec.params),
             "reason": self.reason,
+            "resumes": None if spec.resumes is None else spec.resumes.name,
+            "retries": spec.retries.limit,
             "start_time": iso_seconds(record.started or record.created),
             "status": self.status,
             "timeout_seconds": spec.timeout,

@@ -27,6 +27,7 @@ from ahstore.jobs.provenance.explanation import explain
 from ahstore.jobs.provenance.lineage import Lineage, LineageReader
 from ahstore.jobs.provenance.origin import find_origin
 from ahstore.jobs.records import RunRecord, RunRecords, run_cell
+from ahstore.jobs.resuming import submit_resume
 from ahstore.jobs.running.spawn import Orders, spawn_supervisor
 from ahstore.jobs.running.workspace import Workspace
 from ahstore.jobs.spec import CodeChanges, CodeVersion
@@ -152,6 +153,29 @@ class Jobs:
             NotFoundError: the version, or something it was made of, is not there any more.
         """
         return self._start(submit_rerun(self._hub, model, ref, git_repo=git_repo))
+
+    def resume(
+        self,
+        run: RunRecord,
+        *,
+        git_repo: str | None = None,
+        volume: str | int | None = None,
+        timeout: float | None = None,
+        at_once: int | None = None,
+    ) -> RunRecord:
+        """Go on with a training that ended without success, in a new run, and return at once.
+
+        It begins with the last checkpoint that was committed for it (``resuming.py``).
+
+        Raises:
+            InvalidInputError: the run is no training, or has succeeded.
+            ConflictError: it is not over.
+            NotFoundError: something that it needs is not there any more.
+        """
+        submission = submit_resume(
+            self._hub, self._look(run), git_repo=git_repo, volume=volume, timeout=timeout
+        )
+        return self._start(submission, at_once=at_once)
 
     def list(self, model: AssetRecord) -> list[RunRecord]:
         """Return the runs of a model, newest first."""

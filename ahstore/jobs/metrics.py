@@ -71,13 +71,21 @@ class MetricsTail:
             self._follow()
         self._writer.tick()
 
+    def begin_anew(self) -> None:
+        """Take the rest of the file: what follows is another of the same name."""
+        self._take_rest()
+        self._read, self.last = 0, {}
+
     def close(self) -> None:
         """Take the rest, a last line without its end too."""
+        self._take_rest()
+        self._writer.close()
+
+    def _take_rest(self) -> None:
         with contextlib.suppress(OSError):
             self._follow()
         self._take(self._partial + b"\n")
         self._partial = b""
-        self._writer.close()
 
     def _follow(self) -> None:
         # The code owns the file: neither a link to elsewhere nor a pipe that blocks is followed.

@@ -16,6 +16,9 @@ class RunOptions(TypedDict, total=False):
             before it wait or work.
         checkpoints: where a training commits what its code hands in by ``ahstore.run.checkpoint``:
             ``own``, a branch of the run's own (the default), ``target``, or ``none``.
+        retries: how often the code is run again when it fails or takes too long, from the last
+            checkpoint that it handed in.
+        retry_wait: seconds before the first of them (10), doubled for each that follows.
         with_changes: take what is not committed in the local working copy ``git_repo`` too, the
             checked-out commit being ``git_revision``; kept with the run as a patch.
     """
@@ -24,6 +27,8 @@ class RunOptions(TypedDict, total=False):
     timeout: float | None
     at_once: int | None
     checkpoints: str | None
+    retries: int | None
+    retry_wait: float | None
     with_changes: bool
 
 

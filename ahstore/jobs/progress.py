@@ -1,4 +1,4 @@
-"""How far a run has come before its end: the checkpoints that its code has committed.
+"""How far a run has come before its end: checkpoints that its code has committed, attempts that failed.
 
 Part of the run's record, so ``to_value`` and ``from_value`` are format (docs/format/runs.md).
 """
@@ -17,6 +17,7 @@ CheckpointMode = Literal["own", "target", "none"]
 CHECKPOINT_MODES: tuple[CheckpointMode, ...] = ("own", "target", "none")
 OWN_BRANCH_PREFIX = "run-"
 MAX_STEP = 1 << 53
+MAX_ATTEMPT_REASON = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,46 @@ class Checkpoint:
             int(value["attempt"]),
             float(value["time"]),
             check_step(value["step"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """A go at a run's code that failed, and after which there may be another.
+
+    Attributes:
+        number: from 1.
+        started: when, in seconds since 1970 by the storage's clock.
+        ended: likewise.
+        reason: why it failed.
+    """
+
+    number: int
+    started: float
+    ended: float
+    reason: str
+
+    def to_value(self) -> dict[str, Value]:
+        """Return the form that is stored."""
+        return {
+            "number": self.number,
+            "started": float(self.started),
+            "ended": float(self.ended),
+            "reason": self.reason[:MAX_ATTEMPT_REASON],
+        }
+
+    @staticmethod
+    def from_value(value: Any) -> FailedAttempt:
+        """Return what ``to_value`` stored.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        return FailedAttempt(
+            int(value["number"]),
+            float(value["started"]),
+            float(value["ended"]),
+            str(value["reason"]),
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from ahstore.codec.canonical import Value
 from ahstore.errors import ConflictError, CorruptError, InvalidInputError, NotFoundError
 from ahstore.ids import AssetId, CommitId, EvaluationId, RunId, check_address, parse_entity_id
-from ahstore.jobs.progress import Checkpoint
+from ahstore.jobs.progress import Checkpoint, FailedAttempt
 from ahstore.jobs.spec import RunSpec
 from ahstore.storage.cells import Cell, CellConflictError, CellState, CellVersion
 from ahstore.storage.process import ProcessIdentity
@@ -69,6 +69,7 @@ class RunRecord:
         fence_due: it was declared Failed while ``Committing`` or with ``publishing``; its branch is
             still to be fenced.
         checkpoint: the last that its code has committed while it ran.
+        attempts: those that failed, after which there was or will be another.
         publishing: a checkpoint that is about to be committed, perhaps has just been.
         number: of the cell's version.
         written: when that version was written, by the storage's clock.
@@ -94,6 +95,7 @@ class RunRecord:
     fence_due: bool = False
     checkpoint: Checkpoint | None = None
     publishing: Checkpoint | None = None
+    attempts: tuple[FailedAttempt, ...] = ()
     number: int = -1
     written: float = 0.0
 
@@ -101,6 +103,11 @@ class RunRecord:
     def status(self) -> str:
         """What users see: ``Pending``, ``Running``, ``Succeeded``, ``Failed`` or ``Stopped``."""
         return "Running" if self.state == "Committing" else self.state
+
+    @property
+    def attempt(self) -> int:
+        """Which go at the code this is, or would be next: from 1."""
+        return len(self.attempts) + 1
 
     @property
     def is_over(self) -> bool:
@@ -132,6 +139,8 @@ class RunRecord:
             value["checkpoint"] = self.checkpoint.to_value()
         if self.publishing is not None:
             value["publishing"] = self.publishing.to_value()
+        if self.attempts:
+            value["attempts"] = [attempt.to_value() for attempt in self.attempts]
         return value
 
     @staticmethod
@@ -173,6 +182,7 @@ def _decode(run: RunId, version: CellVersion) -> RunRecord:
         fence_due=bool(value["fence_due"]),
         checkpoint=_optional_checkpoint(value.get("checkpoint")),
         publishing=_optional_checkpoint(value.get("publishing")),
+        attempts=tuple(map(FailedAttempt.from_value, value.get("attempts", ()))),
         number=version.number,
         written=version.time,
     )

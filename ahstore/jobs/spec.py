@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from ahstore.codec.canonical import Value
 from ahstore.errors import CorruptError, InvalidInputError
-from ahstore.ids import AssetId, CommitId, check_address, parse_entity_id
-from ahstore.jobs.progress import CHECKPOINT_MODES, OWN_BRANCH_PREFIX, CheckpointMode
+from ahstore.ids import AssetId, CommitId, RunId, check_address, parse_entity_id
+from ahstore.jobs.progress import CHECKPOINT_MODES, OWN_BRANCH_PREFIX, CheckpointMode, check_step
+from ahstore.jobs.retries import NO_RETRIES, Retries
 from ahstore.names import check_object_path
 
 RunType = Literal["train", "evaluate", "rerun"]
@@ -130,12 +131,46 @@ class CodeVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumption:
+    """What a run goes on with: the run ``name``, from ``step`` of its own counting, if it has one.
+
+    ``start`` is the version that the first of such a row of runs began with, None for nothing.
+    """
+
+    run: RunId
+    name: str
+    step: float | None
+    start: PinnedVersion | None
+
+    def to_value(self) -> dict[str, Value]:
+        """Return the form that is stored."""
+        return {
+            "run": self.run,
+            "name": self.name,
+            "step": self.step,
+            "start": None if self.start is None else self.start.to_value(),
+        }
+
+    @staticmethod
+    def from_value(value: Any) -> Resumption:
+        """Return what ``to_value`` stored."""
+        start = value["start"]
+        return Resumption(
+            RunId(parse_entity_id(value["run"])),
+            _text(value, "name"),
+            check_step(value["step"]),
+            None if start is None else PinnedVersion.from_value(start),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RunSpec:
     """One run. ``volume`` is in bytes, ``timeout`` in seconds (None: no limit).
 
     ``branch`` is where a training commits, None for other runs. ``checkpoint`` is the version that
     a training continues, or the version that is evaluated. ``verifies`` is the version that a rerun
-    is to make again. ``checkpoints`` says where what the code hands in while it runs is committed.
+    is to make again. ``checkpoints`` says where what the code hands in while it runs is committed;
+    ``resumes`` which run this one goes on with.
     """
 
     type: RunType
@@ -150,6 +185,13 @@ class RunSpec:
     timeout: float | None = None
     verifies: PinnedVersion | None = None
     checkpoints: CheckpointMode = "own"
+    retries: Retries = NO_RETRIES
+    resumes: Resumption | None = None
+
+    @property
+    def start(self) -> PinnedVersion | None:
+        """What the training began with, in whatever run."""
+        return self.checkpoint if self.resumes is None else self.resumes.start
 
     @property
     def trains(self) -> bool:
@@ -180,6 +222,10 @@ class RunSpec:
         }
         if self.checkpoints != "own":
             value["checkpoints"] = self.checkpoints
+        if self.retries != NO_RETRIES:
+            value["retries"] = self.retries.to_value()
+        if self.resumes is not None:
+            value["resumes"] = self.resumes.to_value()
         return value
 
     @staticmethod
@@ -217,6 +263,8 @@ def _decode(value: Any) -> RunSpec:
         timeout=None if timeout is None else float(timeout),
         verifies=None if verifies is None else PinnedVersion.from_value(verifies),
         checkpoints=check_checkpoints(value.get("checkpoints")),
+        retries=Retries.from_value(value["retries"]) if "retries" in value else NO_RETRIES,
+        resumes=Resumption.from_value(value["resumes"]) if "resumes" in value else None,
     )
 
 

@@ -30,6 +30,7 @@ from ahstore.jobs.code.working_copy import (
 from ahstore.jobs.environment import caller_environment
 from ahstore.jobs.options import RunOptions, check_options
 from ahstore.jobs.provenance.origin import find_origin
+from ahstore.jobs.retries import parse_retries
 from ahstore.jobs.spec import (
     CodeVersion,
     PinnedVersion,
@@ -146,7 +147,7 @@ def submit_rerun(hub: Hub, model: AssetRecord, ref: str, *, git_repo: str | None
         InvalidInputError: it was not made by a training.
         NotFoundError: the version, the dataset, the checkpoint, the repository or its commit.
     """
-    _check_can_run(hub)
+    check_can_run(hub)
     _check_type(model, "model")
     version = _pin(hub, model, ref, type_="model")
     origin = find_origin(hub.repo, version.commit, hub.repo.read_commit(version.commit))
@@ -182,7 +183,12 @@ def submit_rerun(hub: Hub, model: AssetRecord, ref: str, *, git_repo: str | None
     return Submission(spec, found.source)
 
 
-def _check_can_run(hub: Hub) -> None:
+def check_can_run(hub: Hub) -> None:
+    """Make sure that runs can be started in this store.
+
+    Raises:
+        UnsupportedError: their supervisors could not open it.
+    """
     if not hub.repo.storage.capabilities.shared_writers:
         raise UnsupportedError(
             f"runs need a store that other processes can open; {hub.repo.url} is none"
@@ -202,16 +208,17 @@ def _submit(
     git: GitArguments,
     options: RunOptions,
 ) -> Submission:
-    _check_can_run(hub)
+    check_can_run(hub)
     _check_type(model, "model")
     size = check_volume(parse_size(volume) if isinstance(volume, str) else volume)
     check_options(options)
     params = dict(options.get("params") or {})
     params_to_json(params)
-    timeout = _check_timeout(options.get("timeout"))
+    timeout = check_timeout(options.get("timeout"))
     checkpoints = check_checkpoints(options.get("checkpoints"))
     if kind != "train" and options.get("checkpoints") is not None:
         raise InvalidInputError("only a training commits checkpoints")
+    retries = parse_retries(options.get("retries"), options.get("retry_wait"))
     pinned_dataset = _pin(hub, *dataset, type_="dataset")
     pinned_checkpoint = None if checkpoint is None else _pin(hub, *checkpoint, type_="model")
     found = _find_code(kind, git, with_changes=bool(options.get("with_changes")))
@@ -227,6 +234,7 @@ def _submit(
         params=params,
         timeout=timeout,
         checkpoints=checkpoints,
+        retries=retries,
     )
     return Submission(spec, found.source, found.changes, found.notices)
 
@@ -251,10 +259,29 @@ def _check_type(asset: AssetRecord, type_: str) -> None:
         raise InvalidInputError(f"{asset.path} is a {asset.type}, a {type_} is needed")
 
 
-def _check_timeout(timeout: float | None) -> float | None:
+def check_timeout(timeout: float | None) -> float | None:
+    """Return a time-out in seconds, None for none.
+
+    Raises:
+        InvalidInputError: it is not above 0.
+    """
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
         raise InvalidInputError(f"a timeout of {timeout} seconds can't be: give more than 0")
     return timeout
+
+
+def find_recorded_code(
+    kind: RunType, code: CodeVersion, *, git_repo: str | None
+) -> tuple[GitSource, CodeVersion]:
+    """Return where the code of a recorded run is, ``git_repo`` if it has moved, and the same code.
+
+    Raises:
+        NotFoundError: it is not there any more.
+    """
+    arguments = GitArguments(git_repo or code.repo, code.commit, code.subpath)
+    # What lies in a working copy now is no part of it: nothing is to be said of that.
+    found = _find_code(kind, arguments, changed=True)
+    return found.source, replace(found.code, revision=code.revision, changes=code.changes)
 
 
 @dataclass(frozen=True, slots=True)

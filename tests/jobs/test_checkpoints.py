@@ -91,6 +91,16 @@ def test_checkpoints_may_go_to_the_target_or_nowhere(house: House) -> None:
         house.evaluate("", checkpoints="own")
 
 
+def test_the_example_of_the_documentation_runs(house: House) -> None:
+    text = (Path(__file__).parents[2] / "docs/how-to/checkpoints.md").read_text()
+    code = text.split("```python\n")[1].partition("```")[0]
+    done = house.wait(house.train(code, params={"epochs": 2}))
+    assert done.status == "Succeeded", done.reason
+    assert steps(house, own_branch(done)) == [2, 1, None]
+    more = house.wait(house.train(branch="c", checkpoint=(house.model, "b"), params={"epochs": 3}))
+    assert steps(house, own_branch(more)) == [3, None, None]
+
+
 def test_checkpoints_stay_when_the_code_fails(house: House) -> None:
     done = house.wait(house.train(TRAIN + "\nraise SystemExit(3)"))
     assert done.status == "Failed"
@@ -162,7 +172,7 @@ Path(os.environ["AH_OUTPUT_DIR"], "model").write_text("final")
 """
     done = house.wait(house.train(code))
     assert done.status == "Succeeded", done.reason
-    assert "refused: checkpoint/link is a symbolic link" in house.log(done)
+    assert "refused: checkpoint/link" in house.log(done)
     assert "a checkpoint was not committed: checkpoint/link" in house.log(done)
     assert (done.checkpoint, house.head(own_branch(done))) == (None, None)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ahstore.codec.canonical import Value
-from ahstore.errors import RunFailedError
+from ahstore.errors import NotFoundError, RunFailedError
 from ahstore.hub.hub import Hub
 from ahstore.hub.sizes import format_size
 from ahstore.ids import CommitId
@@ -23,6 +23,7 @@ from ahstore.jobs.code.laying_out import lay_out, read_patch
 from ahstore.jobs.environment import caller_environment, run_environment
 from ahstore.jobs.logs import LogWriter
 from ahstore.jobs.metrics import MetricsTail
+from ahstore.jobs.progress import format_step
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.running.checkpoints import Checkpointer
 from ahstore.jobs.running.spool import Spool
@@ -30,7 +31,7 @@ from ahstore.jobs.running.surroundings import Inspection, describe
 from ahstore.jobs.running.usage import folder_usage
 from ahstore.jobs.running.user_process import Ending, Limits, UserProcess
 from ahstore.jobs.running.watch import Watch
-from ahstore.jobs.running.workspace import PYTHONS, Workspace
+from ahstore.jobs.running.workspace import PYTHONS, Workspace, remove_folder
 from ahstore.jobs.spec import params_to_json
 from ahstore.versions.monitor import Monitor
 from ahstore.versions.repository import Repository
@@ -40,6 +41,10 @@ USAGE_POLL_SECONDS = 0.5
 METRICS_POLL_SECONDS = 0.5
 
 OnPhase = Callable[[str], None]
+
+
+class CodeFailedError(RunFailedError):
+    """The code failed, or took too long: another go at it may do better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +83,14 @@ class Attempt:
         self._environment: dict[str, Value] = {}
         self._bytes_in = 0
         self._checkpointer: Checkpointer | None = None
+        self._resumed = record.checkpoint
 
     def run(self) -> None:
         """Fetch, run, and judge how it ended.
 
         Raises:
-            RunFailedError: the code did not do what counts as success.
+            CodeFailedError: the code failed or took too long.
+            RunFailedError: it did not do what counts as success.
             StopRequestedError, RunOverError: the run is not to go on.
             AhError: code or inputs can't be had.
         """
@@ -113,17 +120,34 @@ class Attempt:
         )
         self._log.note(f"dataset: {self._spec.dataset} ({self._spec.dataset.commit.hex()[:8]})")
         self._download(self._spec.dataset.commit, workspace.dataset)
-        checkpoint = self._spec.checkpoint
-        if checkpoint is not None:
-            self._log.note(f"checkpoint: {checkpoint} ({checkpoint.commit.hex()[:8]})")
-            self._download(checkpoint.commit, workspace.checkpoint)
+        self._fetch_checkpoint()
         self._environment = describe(
             inspection.result(), self._run_environment(), self._spec.params
         )
         self._around.on_phase("inputs")
         return folder
 
+    def _fetch_checkpoint(self) -> None:
+        """Bring what the code goes on from: the last that it handed in, else what it was given."""
+        given, last = self._spec.checkpoint, self._resumed
+        if last is not None:
+            try:
+                self._log.note(f"goes on from checkpoint {last}")
+                self._download(last.commit, self._workspace.checkpoint)
+            except NotFoundError:
+                self._log.note("that checkpoint is not there any more: begins anew")
+                self._resumed = None
+                remove_folder(self._workspace.checkpoint)
+            else:
+                return
+        if given is not None:
+            self._log.note(f"checkpoint: {given} ({given.commit.hex()[:8]})")
+            self._download(given.commit, self._workspace.checkpoint)
+
     def _download(self, commit: CommitId, target: str) -> None:
+        if os.path.isdir(target):  # by an attempt before this one
+            self._bytes_in += self._around.repo.files(commit).weight()
+            return
         os.makedirs(target, mode=0o700)
         monitor = _PollingMonitor(self._poll)
         done = download(self._around.repo, commit, target=target, read_only=True, monitor=monitor)
@@ -160,7 +184,7 @@ class Attempt:
             self._around.records,
             self.record,
             branch=branch,
-            attempt=1,
+            attempt=self.record.attempt,
             spool=Spool(self._workspace.spool),
             metrics=lambda: self._around.metrics.last,
             on_note=self._log.note,
@@ -204,6 +228,7 @@ class Attempt:
     def _variables(self) -> dict[str, str]:
         workspace = self._workspace
         variables = {
+            "AH_ATTEMPT": str(self.record.attempt),
             "AH_DATASET_DIR": workspace.dataset,
             "AH_METRICS_FILE": workspace.metrics_file,
             "AH_PARAMS": params_to_json(self._spec.params),
@@ -212,13 +237,22 @@ class Attempt:
         }
         if self._spec.checkpoint_branch(self.record.name) is not None:
             variables["AH_CHECKPOINT_SPOOL"] = workspace.spool
-        if self._spec.checkpoint is not None:
+        if self._resumed is not None or self._spec.checkpoint is not None:
             variables["AH_CHECKPOINT_DIR"] = workspace.checkpoint
+        step = self._resumed_step()
+        if step is not None:
+            variables["AH_RESUMED_STEP"] = format_step(step)
         if self._spec.trains:
             variables["AH_OUTPUT_DIR"] = workspace.output
         else:
             variables["AH_RESULTS_DIR"] = workspace.results
         return variables
+
+    def _resumed_step(self) -> float | None:
+        """Return the step of what the code goes on from, None if it has none."""
+        if self._resumed is not None:
+            return self._resumed.step
+        return None if self._spec.resumes is None else self._spec.resumes.step
 
     def _judge(self, ending: Ending) -> None:
         program = program_name(self.command)
@@ -232,10 +266,10 @@ class Attempt:
                 " give the run a larger one"
             )
         if ending.by == "timeout":
-            raise RunFailedError(f"{program} did not end within {self._spec.timeout:g} s")
+            raise CodeFailedError(f"{program} did not end within {self._spec.timeout:g} s")
         if ending.status != 0:
             said = self._log.last_lines()
-            raise RunFailedError(
+            raise CodeFailedError(
                 f"{program} {_describe_status(ending.status)}" + (f"\n{said}" if said else "")
             )
 

@@ -24,7 +24,7 @@ from ahstore.jobs.code.laying_out import patch_file
 from ahstore.jobs.observer import branch_had
 from ahstore.jobs.progress import Checkpoint, format_step
 from ahstore.jobs.records import RunRecord, RunRecords
-from ahstore.jobs.running.metadata import METADATA_NAME, encode_metadata
+from ahstore.jobs.running.metadata import METADATA_NAME, encode_metadata, history_of
 from ahstore.jobs.running.publication import starting_point
 from ahstore.jobs.running.spool import Request, Spool
 from ahstore.jobs.running.watch import RunOverError, StopRequestedError, check_goes_on
@@ -138,7 +138,7 @@ class Checkpointer:
                     METADATA_NAME: self._metadata(request.step, number),
                     **patch_file(self._repo, spec.code),
                 },
-                base=starting_point(self._repo, spec),
+                base=starting_point(self._repo, spec, spec.checkpoint),
                 metadata=self._facts(request.step, number),
                 guard=lambda commit: self._enter(commit, request.step, number),
                 monitor=_CancellingMonitor(self._cancelled),
@@ -216,6 +216,7 @@ class Checkpointer:
             environment=now.environment,
             outcome={},
             metrics=dict(self._metrics()) or None,
+            history=history_of(now),
             midway={
                 "branch": self._branch,
                 "number": number,

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ahstore.ids import RunId
+from ahstore.jobs.records import RunRecord
 from ahstore.jobs.spec import PinnedVersion, RunSpec
 
 METADATA_NAME = "asset-hub.metadata"
@@ -32,10 +33,12 @@ def encode_metadata(
     outcome: Mapping[str, Any],
     metrics: Any = None,
     midway: Mapping[str, Any] | None = None,
+    history: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Return the file's bytes; times are seconds since the epoch (UTC).
 
-    ``midway`` says of a checkpoint which one of the run's it is.
+    ``midway`` says of a checkpoint which one of the run's it is, ``history`` (``history_of``) that
+    the run did not go from its beginning to its end in one piece.
     """
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -59,7 +62,27 @@ def encode_metadata(
         document["metrics"] = metrics
     if midway is not None:
         document["midway"] = dict(midway)
+    document.update(history or {})
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+
+
+def history_of(record: RunRecord) -> dict[str, Any]:
+    """Return what is to be said of a run that was tried again or goes on with another."""
+    history: dict[str, Any] = {}
+    if record.attempts:
+        history["failed_attempts"] = [
+            {
+                "number": attempt.number,
+                "started": format_time(attempt.started),
+                "ended": format_time(attempt.ended),
+                "reason": attempt.reason,
+            }
+            for attempt in record.attempts
+        ]
+    resumes = record.spec.resumes
+    if resumes is not None:
+        history["resumes"] = {"run": resumes.run, "name": resumes.name, "step": resumes.step}
+    return history
 
 
 def _in_short(environment: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,11 +18,11 @@ from ahstore.jobs.code.command import program_name
 from ahstore.jobs.code.laying_out import patch_file
 from ahstore.jobs.provenance.verdict import VERDICT_KEY, judge
 from ahstore.jobs.records import RunRecord, RunRecords
-from ahstore.jobs.running.metadata import METADATA_NAME, encode_metadata
+from ahstore.jobs.running.metadata import METADATA_NAME, encode_metadata, history_of
 from ahstore.jobs.running.outputs import explain, has_files, read_metrics, read_results
 from ahstore.jobs.running.watch import check_goes_on
 from ahstore.jobs.running.workspace import Workspace
-from ahstore.jobs.spec import RunSpec
+from ahstore.jobs.spec import PinnedVersion, RunSpec
 from ahstore.versions.adding.commits import MAIN, commit_tree
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
@@ -86,6 +86,7 @@ class Publication:
             environment=self._record.environment,
             outcome=self._record.outcome,
             metrics=self._metrics(),
+            history=history_of(self._record),
         )
         try:
             made = commit_tree(
@@ -97,7 +98,7 @@ class Publication:
                 # A colon at the end: everything before it is the local path, colons in it or not.
                 add=[f"{output}/*:"],
                 extra={METADATA_NAME: metadata, **patch_file(self._hub.repo, spec.code)},
-                base=starting_point(self._hub.repo, spec),
+                base=starting_point(self._hub.repo, spec, spec.start),
                 metadata={"run": self._record.id, "run_name": self._record.name},
                 guard=lambda commit: self._enter(commit=commit),
             )
@@ -177,9 +178,11 @@ class Publication:
             return None
 
 
-def starting_point(repo: Repository, spec: RunSpec) -> CommitId | None:
-    """Return the parent for a branch that is new: the checkpoint if it is the model's own."""
-    if spec.checkpoint is not None and spec.checkpoint.asset == spec.model:
-        return spec.checkpoint.commit
+def starting_point(
+    repo: Repository, spec: RunSpec, continued: PinnedVersion | None
+) -> CommitId | None:
+    """Return the parent for a branch that is new: what is continued if it is the model's own."""
+    if continued is not None and continued.asset == spec.model:
+        return continued.commit
     main = Refs(repo).find(spec.model, MAIN)
     return None if main is None else main.commit

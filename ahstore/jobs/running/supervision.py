@@ -24,8 +24,9 @@ from ahstore.jobs.heartbeat import Heart
 from ahstore.jobs.logs import METRICS, LogWriter
 from ahstore.jobs.metrics import MetricsTail
 from ahstore.jobs.observer import Observer
+from ahstore.jobs.progress import FailedAttempt
 from ahstore.jobs.records import RunRecord, RunRecords, RunState
-from ahstore.jobs.running.attempt import Attempt, OnPhase, Surroundings
+from ahstore.jobs.running.attempt import Attempt, CodeFailedError, OnPhase, Surroundings
 from ahstore.jobs.running.publication import Publication
 from ahstore.jobs.running.queueing import QUEUE_FOLDER, Ticket
 from ahstore.jobs.running.spawn import Orders
@@ -79,6 +80,7 @@ class Supervision:
         self._repo = hub.repo
         self._records = records
         self._record = record
+        self._spec = record.spec
         self._workspace = Workspace(record.workspace)
         repo = record.spec.code.repo
         source = GitSource(repo, is_local=repo.startswith("/"), secret_url=secret_url)
@@ -183,9 +185,7 @@ class Supervision:
 
     def _work_in_turn(self) -> None:
         self._claim()
-        attempt = Attempt(self._around, self._record)
-        attempt.run()
-        self._record = attempt.record
+        attempt = self._run_code()
         self._on_phase("ended")
         publication = Publication(
             self._hub,
@@ -198,6 +198,50 @@ class Supervision:
         )
         self._record = publication.publish()
         self._log.note(_describe_made(self._record))
+
+    def _run_code(self) -> Attempt:
+        """Run the code until it succeeds, as often as the run may be tried again."""
+        while True:
+            began = self._repo.storage.now()
+            attempt = Attempt(self._around, self._record)
+            try:
+                attempt.run()
+            except CodeFailedError as error:
+                self._record = attempt.record
+                if self._record.attempt > self._spec.retries.limit:
+                    raise
+                self._try_again(began, error)
+            else:
+                self._record = attempt.record
+                return attempt
+
+    def _try_again(self, began: float, error: CodeFailedError) -> None:
+        """Record that an attempt has failed, wait, and clear up for the next."""
+        wait = self._spec.retries.wait_after(self._record.attempt)
+        first_line = str(error).partition("\n")[0]
+        self._log.note(
+            f"attempt {self._record.attempt} of {self._spec.retries.limit + 1} failed:"
+            f" {first_line}; tries again in {wait:g} s"
+        )
+        failed = FailedAttempt(self._record.attempt, began, self._repo.storage.now(), str(error))
+
+        def edit(now: RunRecord) -> RunRecord:
+            check_goes_on(now, self._record)
+            return replace(now, attempts=(*now.attempts, failed))
+
+        self._record = self._records.change(self._record, edit)
+        self._metrics.begin_anew()
+        self._on_phase("back-off")
+        until = time.monotonic() + wait
+        while True:
+            self._log.tick()
+            if self._watch.should_stop():
+                self._watch.raise_why()
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            time.sleep(min(left, QUEUE_POLL_SECONDS))
+        self._workspace.begin_anew()
 
     def _claim(self) -> None:
         def edit(now: RunRecord) -> RunRecord:

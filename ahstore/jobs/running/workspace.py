@@ -140,6 +140,24 @@ class Workspace:
             raise InvalidInputError(f"git subpath {subpath!r} is not a folder of the repository")
         return folder
 
+    def begin_anew(self) -> None:
+        """Remove what an attempt at the code left; the dataset stays, which is read only.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        fresh = (self.output, self.results, self.tmp, self.home)
+        for folder in (self.code, self.checkpoint, self.spool, *fresh):
+            remove_folder(folder)
+        try:
+            for folder in fresh:
+                os.mkdir(folder, mode=0o700)
+        except OSError as error:
+            raise StorageError(
+                f"can't make the run's folder {error.filename} again: {error.strerror}",
+                path=self.root,
+            ) from error
+
     def remove_inputs(self) -> None:
         """Remove what can be had again: inputs, what was handed in, temporary files."""
         for folder in (self.dataset, self.checkpoint, self.spool, self.tmp):
