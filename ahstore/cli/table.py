@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain, islice
 
 SAMPLE_ROWS = 1000
@@ -43,12 +44,22 @@ def table(
 
 def block(fields: Mapping[str, str | Sequence[str]]) -> Iterator[str]:
     """Yield the lines of ``KEY:   value``; a value of several lines goes on below its first."""
-    indent = max(map(len, fields)) + 1 + len(GAP)
-    for key, value in fields.items():
-        lines = [value] if isinstance(value, str) else value
-        for number, line in enumerate(lines or [""]):
-            head = f"{key}:" if number == 0 else ""
-            yield f"{head:<{indent}}{line}".rstrip() + "\n"
+    heads = _heads(tuple(fields))
+    for head, value in zip(heads, fields.values(), strict=False):
+        if isinstance(value, str):
+            yield f"{head}{value}".rstrip() + "\n"
+            continue
+        first, *more = value or [""]
+        yield f"{head}{first}".rstrip() + "\n"
+        for line in more:
+            yield f"{heads[-1]}{line}".rstrip() + "\n"
+
+
+@lru_cache(maxsize=16)
+def _heads(keys: tuple[str, ...]) -> list[str]:
+    """Return what stands before each value, and last what stands before a value's further lines."""
+    indent = max(map(len, keys)) + 1 + len(GAP)
+    return [f"{key}:".ljust(indent) for key in keys] + [" " * indent]
 
 
 def pairs(titles: tuple[str, str], rows: Mapping[str, str]) -> list[str]:

@@ -12,7 +12,8 @@ def iso_seconds(seconds: float) -> str:
 
 def iso_micros(seconds: float) -> str:
     """Return ``2022-12-01T11:05:00.303336Z``."""
-    return _utc(seconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Several times faster than strftime, and lists are long.
+    return _utc(seconds).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
 def _utc(seconds: float) -> datetime:

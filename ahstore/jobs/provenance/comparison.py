@@ -89,7 +89,11 @@ def compare(
             if set(record.results) != {VERDICT_KEY}:
                 key = (record.model, record.model_commit, record.dataset, record.dataset_commit)
                 records.setdefault(key, record)  # the newest comes first
-    lines = [_line(hub, record) for record in records.values()]
+    params = _Trainings(hub)
+    lines = [
+        Line(record, numbers_of(record), params.of(record.model_commit))
+        for record in records.values()
+    ]
     names = sorted({name for line in lines for name in line.metrics})
     for name in (*metrics, *([sort] if sort else [])):
         if name not in names:
@@ -108,13 +112,26 @@ def along(hub: Hub, model: AssetRecord, head: CommitId, **options: Any) -> Compa
     return Comparison(lines, found.metrics, _differing_params(lines))
 
 
-def _line(hub: Hub, record: EvaluationRecord) -> Line:
-    try:
-        commit = hub.repo.read_commit(record.model_commit)
-    except NotFoundError:
-        return Line(record, numbers_of(record), {})
-    origin = find_origin(hub.repo, record.model_commit, commit)
-    return Line(record, numbers_of(record), origin.params if origin else {})
+class _Trainings:
+    """The parameters of the trainings that made commits, each read once."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._repo = hub.repo
+        self._known: dict[CommitId, Mapping[str, Any]] = {}
+
+    def of(self, commit: CommitId) -> Mapping[str, Any]:
+        """Return the parameters, ``{}`` for a commit that is gone or that no training made."""
+        found = self._known.get(commit)
+        if found is None:
+            found = self._known[commit] = self._read(commit)
+        return found
+
+    def _read(self, commit: CommitId) -> Mapping[str, Any]:
+        try:
+            origin = find_origin(self._repo, commit, self._repo.read_commit(commit))
+        except NotFoundError:
+            return {}
+        return origin.params if origin else {}
 
 
 def _rank(line: Line, metric: str) -> tuple[bool, float, str]:
