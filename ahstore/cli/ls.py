@@ -119,16 +119,33 @@ def workflow(session: Session, path: str, as_json: bool) -> None:
 
 @click.command(cls=Verb)
 @click.argument("path", type=PATH, metavar="MODEL[:REF]")
+@click.option("-d", "--dataset", metavar="DATASET[:REF]", help="Only those on it.")
+@click.option("-w", "--where", multiple=True, metavar="CONDITION", help="Only those with accuracy, accuracy>=0.9, loss<1; repeat for more.")  # fmt: skip
+@click.option("-n", "--limit", type=click.IntRange(min=0), help="At most so many.")
 @json_option
 @pass_session
-def evaluation(session: Session, path: str, as_json: bool) -> None:
-    """List the evaluations of the commit that MODEL:REF names; without REF, all of MODEL's."""
+def evaluation(
+    session: Session,
+    path: str,
+    dataset: str | None,
+    where: tuple[str, ...],
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """List the evaluations of the commit that MODEL:REF names; without REF, all of MODEL's.
+
+    \b
+    Examples:
+      ah ls evaluation llm/gpt2:v1
+      ah ls evaluation llm/gpt2 -d text/wiki -w 'accuracy>=0.9'
+    """  # noqa: D301  \b is a control character here
     store = session.store()
     if store.path(path, type_="model", need="asset").ref is None:
-        found = store.model(path).list_evaluation()
+        found = store.model(path).list_evaluation(dataset=dataset, where=where)
     else:
-        found = store.version(path, type_="model").list_evaluation()
-    listings.evaluations(session, found, as_json=as_json)
+        version = store.version(path, type_="model")
+        found = version.list_evaluation(dataset=dataset, where=where)
+    listings.evaluations(session, found[:limit], as_json=as_json)
 
 
 @click.command(cls=Verb)

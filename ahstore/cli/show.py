@@ -34,7 +34,8 @@ Fields = dict[str, str | list[str]]
 def show() -> None:
     """Show one folder, model, dataset, version, run or evaluation in full.
 
-    A path shows what it names: model/FOLDER, model/FOLDER/MODEL, model/FOLDER/MODEL:REF.
+    A path shows what it names: model/FOLDER, model/FOLDER/MODEL, model/FOLDER/MODEL:REF; so does
+    the name of a run or the id of a run or evaluation.
     """
 
 
@@ -44,7 +45,10 @@ def show() -> None:
 @pass_session
 def workflow(session: Session, name: str, as_json: bool) -> None:
     """Show the run NAME."""
-    record = session.store().get_workflow(name).to_dict()
+    _show_run(session, session.store().get_workflow(name).to_dict(), as_json)
+
+
+def _show_run(session: Session, record: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         emit_json(record)
         return
@@ -118,11 +122,17 @@ def _run_facts(environment: Mapping[str, Any], outcome: Mapping[str, Any]) -> Fi
 @pass_session
 def evaluation(session: Session, evaluation_id: str, as_json: bool) -> None:
     """Show the evaluation with this ID."""
-    record = session.store().get_evaluation(evaluation_id)
+    _show_evaluation(session, session.store().get_evaluation(evaluation_id), as_json)
+
+
+def _show_evaluation(session: Session, record: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         emit_json(record)
-    else:
-        emit(block(listings.evaluation_fields(record, session.now)))
+        return
+    fields = listings.evaluation_fields(record, session.now)
+    results = fields.pop("RESULTS")
+    how = {"RUN": record["run"]} if record["run"] else {}
+    emit(block({**fields, **how, "BY": clean(record["user"]), "RESULTS": results}))
 
 
 @click.command(cls=Verb)
@@ -130,11 +140,20 @@ def evaluation(session: Session, evaluation_id: str, as_json: bool) -> None:
 @json_option
 @pass_session
 def by_path(session: Session, path: str, as_json: bool) -> None:
-    """Show what PATH names: model/FOLDER[/MODEL[:REF]] or dataset/…."""
+    """Show what PATH names: model/FOLDER[/MODEL[:REF]], dataset/…, a run or an evaluation."""
     from ahstore.client.folder import Folder  # start-up
+    from ahstore.client.run import Run
     from ahstore.client.version import Version
 
-    found = session.store().get(path)
+    store = session.store()
+    by_id = store.find_by_id(path)
+    if by_id is not None:
+        if isinstance(by_id, Run):
+            _show_run(session, by_id.to_dict(), as_json)
+        else:
+            _show_evaluation(session, store.get_evaluation(by_id.id), as_json)
+        return
+    found = store.get(path)
     if isinstance(found, Folder):
         record = found.to_dict()
         record["assets"] = len(found.list_asset())

@@ -1,4 +1,4 @@
-"""``ah why``: where a version comes from, in plain words."""
+"""``ah why``: where a version or a number comes from, in plain words."""
 
 from __future__ import annotations
 
@@ -18,17 +18,22 @@ MAX_WIDTH = 100
 
 
 @click.command(cls=Verb)
-@click.argument("path", type=PATH)
+@click.argument("what", type=PATH, metavar="PATH|RUN|EVALUATION_ID")
 @json_option
 @pass_session
-def why(session: Session, path: str, as_json: bool) -> None:
-    """Say where the version PATH comes from: code, data, checkpoint, machine, measurements.
+def why(session: Session, what: str, as_json: bool) -> None:
+    """Say where a number comes from: code, data, checkpoint, machine, measurements.
+
+    Of a version by its path, of a run by its name or id, of an evaluation by its id: whatever
+    stands beside the number in a list, a table or a page.
 
     \b
-    Example:
+    Examples:
       ah why image-classification/mnist-cnn-keras:epoch-10
+      ah why asset-hub-pdhg9
+      ah why 7b1eaf53-263d-852c-a532-22f955a40819
     """  # noqa: D301  \b is a control character here
-    paragraphs = session.store().version(path).why().split("\n\n")
+    paragraphs = session.store().why(what).split("\n\n")
     if as_json:
         emit_json({"why": paragraphs})
         return

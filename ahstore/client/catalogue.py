@@ -13,12 +13,15 @@ from ahstore.client.describe import Records
 from ahstore.client.folder import Folder
 from ahstore.client.model import Model, make_asset
 from ahstore.client.ref import Tag
+from ahstore.client.run import Run
 from ahstore.client.target import find_path
 from ahstore.client.version import Version
 from ahstore.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from ahstore.hub.paths import ASSET_TYPES, DEFAULT_REF, AssetType, HubPath, Need, check_type, parse
-from ahstore.hub.records import AssetRecord, FolderRecord
-from ahstore.ids import AssetId, FolderId, parse_entity_id
+from ahstore.hub.records import AssetRecord, EvaluationRecord, FolderRecord
+from ahstore.ids import AssetId, EvaluationId, FolderId, parse_entity_id
+
+RUN_NAME_PREFIX = "asset-hub-"  # as jobs/records.py has it, which is not loaded for this
 
 Resource = Literal["branch", "tag", "commit", "object", "workflow", "evaluation"]
 
@@ -250,6 +253,53 @@ class Catalogue:
             return folder
         home = Folder(self.core, hub.get_folder(parts.type, parts.folder, owner=parts.owner))
         return home.undelete_asset(parts.asset)
+
+    # Runs and evaluations, and where their numbers come from.
+
+    def get_workflow(self, name: str) -> Run:
+        """Return a run by its name or id.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        return Run(self.core, self.core.jobs.get(name))
+
+    def find_by_id(self, text: str) -> Run | EvaluationRecord | None:
+        """Return the run or evaluation of this name or id; None for what can only be a path.
+
+        Raises:
+            NotFoundError: it is a name or an id, of nothing that is there.
+        """
+        if text.startswith(RUN_NAME_PREFIX):
+            return self.get_workflow(text)
+        try:
+            entity = parse_entity_id(text)
+        except InvalidInputError:
+            return None
+        try:
+            return self.core.hub.get_evaluation(EvaluationId(entity))
+        except NotFoundError:
+            pass
+        try:
+            return self.get_workflow(text)
+        except NotFoundError:
+            raise NotFoundError(f"there is no run or evaluation {text}", id=text) from None
+
+    def why(self, what: str) -> str:
+        """Return in plain words where a number comes from: code, data, checkpoint, machine.
+
+        Args:
+            what: an evaluation's id, a run's name or id, or the path of a version.
+
+        Raises:
+            NotFoundError: there is no such thing.
+        """
+        found = self.find_by_id(what)
+        if found is None:
+            return self.version(what).why()
+        if isinstance(found, Run):
+            return found.why()
+        return "\n\n".join(self.core.jobs.why_evaluation(found))
 
     # Paths of one kind, for those who know what they need.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ahstore.client.dataset import find_dataset_commit
 from ahstore.client.folder import Folder
 from ahstore.client.version import Version
 from ahstore.errors import InvalidInputError
@@ -26,10 +27,8 @@ def compare_paths(
     """Return what `Store.compare` does."""
     options: dict[str, Any] = {"metrics": metrics, "sort": sort}
     if dataset is not None:
-        parts = store.path(dataset, type_="dataset", need="asset")
-        options["dataset"] = store.asset(dataset, type_="dataset").record.id
-        if parts.ref is not None:
-            options["dataset_commit"] = store.version(dataset, type_="dataset").head
+        on, options["dataset_commit"] = find_dataset_commit(store.core, dataset)
+        options["dataset"] = on.id
     if along:
         return _along(store, paths, options)
     subjects = [subject for path in paths for subject in _subjects(store, path)]

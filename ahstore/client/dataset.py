@@ -12,6 +12,8 @@ from ahstore.client.target import find_asset_record
 from ahstore.client.version import Additions, Version
 from ahstore.errors import InvalidInputError
 from ahstore.hub.paths import DEFAULT_REF
+from ahstore.hub.records import AssetRecord
+from ahstore.ids import CommitId
 from ahstore.versions.monitor import SILENT, Monitor
 
 
@@ -50,3 +52,14 @@ def find_dataset(core: Core, dataset: Dataset | Version | str) -> tuple[Dataset,
     if isinstance(dataset, Version) and isinstance(dataset.asset, Dataset):
         return dataset.asset, dataset.ref
     raise InvalidInputError(f"{dataset!r} is no dataset")
+
+
+def find_dataset_commit(
+    core: Core, dataset: Dataset | Version | str
+) -> tuple[AssetRecord, CommitId | None]:
+    """Return a dataset, and the commit if a version of it was given; raises as `find_dataset`."""
+    if isinstance(dataset, str):
+        record, ref = find_asset_record(core.hub, dataset, only_type="dataset")
+        return record, None if ref is None else core.hub.resolve(record, ref).commit
+    found, _ = find_dataset(core, dataset)
+    return found.record, dataset.head if isinstance(dataset, Version) else None

@@ -121,6 +121,11 @@ def evaluation(record: EvaluationRecord) -> Record:
     }
 
 
+def measurement(record: EvaluationRecord) -> Record:
+    """Return an evaluation with who recorded it, and the id of the run that measured it or None."""
+    return evaluation(record) | {"run": record.run, "user": record.by}
+
+
 def change(change: Change) -> Record:
     """Return one object that a commit changes; sizes in bytes, None where there is no such side."""
     return {

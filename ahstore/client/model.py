@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from ahstore.client import describe
 from ahstore.client.asset import Asset
 from ahstore.client.core import Core
-from ahstore.client.dataset import Dataset, find_dataset
+from ahstore.client.dataset import Dataset, find_dataset, find_dataset_commit
 from ahstore.client.run import Run
 from ahstore.client.target import find_asset_record
 from ahstore.client.version import Version
 from ahstore.errors import InvalidInputError, NotFoundError
+from ahstore.hub.conditions import those_that_meet
 from ahstore.hub.paths import DEFAULT_REF
 from ahstore.hub.records import AssetRecord
 
@@ -176,10 +177,29 @@ class Model(Asset):
         for record in self.core.jobs.list(self.record):
             yield self.run_of(record)
 
-    def list_evaluation(self) -> list[dict[str, Any]]:
-        """Return the evaluations of all commits of this model, newest first."""
-        records = self.core.hub.list_evaluations(self.record)
-        return [describe.evaluation(record) for record in records]
+    def list_evaluation(
+        self,
+        *,
+        version: Version | None = None,
+        dataset: Dataset | Version | str | None = None,
+        where: Sequence[str] = (),
+    ) -> list[dict[str, Any]]:
+        """Return the evaluations of all commits of this model, newest first.
+
+        Args:
+            version: only those of the commit that this names now.
+            dataset: only those on it; of a version (``F/A:REF``), on that commit.
+            where: only those that meet all of these: ``"accuracy"`` (it was measured),
+                ``"accuracy>=0.9"``, ``"loss<1"``.
+        """
+        on, at = (None, None) if dataset is None else find_dataset_commit(self.core, dataset)
+        commit = None if version is None else version.head
+        found = self.core.hub.list_evaluations(self.record, commit=commit, dataset=on)
+        if at is not None:
+            found = [record for record in found if record.dataset_commit == at]
+        if where:
+            found = those_that_meet(found, where)
+        return [describe.evaluation(record) for record in found]
 
     def get_workflow(self, name: str) -> Run:
         """Return a run of this model by name or id.

@@ -85,6 +85,10 @@ class Run:
 
         return last_values(self.metrics())
 
+    def why(self) -> str:
+        """Return in plain words what the run was given, and what is known of what it made of it."""
+        return "\n\n".join(self._core.jobs.why_run(self.record))
+
     def verdict(self) -> dict[str, Any] | None:
         """Return what a rerun has shown, None for other runs and those that have not succeeded.
 

@@ -12,7 +12,6 @@ from ahstore.client.catalogue import Catalogue
 from ahstore.client.config import load_settings
 from ahstore.client.core import Core, Notify, silent
 from ahstore.client.ref import Commit
-from ahstore.client.run import Run
 from ahstore.client.version import Additions
 from ahstore.errors import InvalidInputError
 from ahstore.hub.hub import Hub
@@ -273,13 +272,13 @@ class Store(Catalogue):
         self.core.notify(f"Deleting evaluation with ID {evaluation_id}")
 
     def get_evaluation(self, evaluation_id: str) -> dict[str, Any]:
-        """Return an evaluation by its id, as `Branch.list_evaluation` has it.
+        """Return an evaluation by its id, as `Branch.list_evaluation` has it, with ``run`` and ``user``.
 
         Raises:
             NotFoundError: there is none.
         """
         record = self.core.hub.get_evaluation(EvaluationId(parse_entity_id(evaluation_id)))
-        return describe.evaluation(record)
+        return describe.measurement(record)
 
     def compare(
         self,
@@ -306,14 +305,6 @@ class Store(Catalogue):
         from ahstore.client.comparing import compare_paths  # start-up
 
         return compare_paths(self, paths, dataset=dataset, metrics=metrics, sort=sort, along=along)
-
-    def get_workflow(self, name: str) -> Run:
-        """Return a run by its name or id.
-
-        Raises:
-            NotFoundError: there is none.
-        """
-        return Run(self.core, self.core.jobs.get(name))
 
     # Bundles.
 

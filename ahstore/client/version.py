@@ -377,11 +377,12 @@ class Version:
         """
         return self.asset.as_model().record_evaluation(self, metrics, dataset, key=key)
 
-    def list_evaluation(self) -> list[dict[str, Any]]:
-        """Return the evaluations of the commit that this names now, newest first."""
+    def list_evaluation(
+        self, *, dataset: Dataset | Version | str | None = None, where: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Return the evaluations of the commit that this names now; see `Model.list_evaluation`."""
         model = self.asset.as_model()
-        records = self._core.hub.list_evaluations(model.record, commit=self.head)
-        return [describe.evaluation(record) for record in records]
+        return model.list_evaluation(version=self, dataset=dataset, where=where)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r})"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ahstore.errors import AhError, InvalidInputError
 from ahstore.hub.hub import Hub
-from ahstore.hub.records import AssetRecord
+from ahstore.hub.records import AssetRecord, EvaluationRecord
 from ahstore.ids import CommitId, RunId, new_entity_id
 from ahstore.jobs.code.git import Git, check_commit
 from ahstore.jobs.code.git_source import parse_git_source
@@ -26,6 +26,7 @@ from ahstore.jobs.options import RunOptions
 from ahstore.jobs.provenance.explanation import explain
 from ahstore.jobs.provenance.lineage import Lineage, LineageReader
 from ahstore.jobs.provenance.origin import find_origin
+from ahstore.jobs.provenance.tracing import explain_evaluation, explain_run
 from ahstore.jobs.records import RunRecord, RunRecords, run_cell
 from ahstore.jobs.resuming import submit_resume
 from ahstore.jobs.running.spawn import Orders, spawn_supervisor
@@ -323,6 +324,15 @@ class Jobs:
             os.path.abspath(folder),
             patch=read_patch(self._hub.repo, code),
         )
+
+    def why_evaluation(self, evaluation: EvaluationRecord) -> Sequence[str]:
+        """Return in plain words where the numbers of an evaluation come from, a paragraph each."""
+        reader = LineageReader(self._hub, self._records)
+        return explain_evaluation(self._hub, reader, self._records, evaluation)
+
+    def why_run(self, run: RunRecord) -> Sequence[str]:
+        """Return in plain words what a run was given and what it made, a paragraph each."""
+        return explain_run(self._hub, LineageReader(self._hub, self._records), self._look(run))
 
     def _look(self, run: RunRecord) -> RunRecord:
         return self._observer.look(self._records.get(run.spec.model, run.id))

@@ -114,7 +114,8 @@ def test_evaluations_that_were_measured_elsewhere(digits: Ah) -> None:
     ]
     (record,) = json.loads(digits("ls", "evaluation", "img/net", "--json").out)
     assert record["results"] == {"metric": '{"loss": 1.47, "accuracy": 0.99, "name": "best"}'}
-    assert digits("show", "evaluation", record["id"]).lines == lines
+    for shown in (digits("show", "evaluation", record["id"]), digits("show", record["id"])):
+        assert shown.lines == [*lines[:6], "BY:              user", *lines[6:]]
     deleted = digits("delete", "evaluation", record["id"])
     assert deleted.err == f"AH INFO: Deleting evaluation with ID {record['id']}\n"
     nothing = digits("ls", "evaluation", "img/net")

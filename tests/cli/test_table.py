@@ -1,8 +1,10 @@
+import json
 from itertools import count, islice
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ahstore.cli.emit import _json_list
 from ahstore.cli.table import block, clean, first_line, pairs, table, width
 
 # The tables and blocks of the tutorial, byte for byte.
@@ -85,3 +87,16 @@ def test_wide_characters_keep_columns_in_line() -> None:
     lines = list(table(("NAME", "X"), [("数据", "1"), ("ab", "2"), ("e\u0301", "3")]))
     assert [width(line.rstrip("\n")) for line in lines] == [7, 7, 7, 7]
     assert lines[1] == "数据  1\n"
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(st.lists(_values, max_size=4))
+def test_a_json_list_is_what_json_writes(values: list[object]) -> None:
+    # Written by our own hand because that is faster: scripts must be able to read every list.
+    assert "".join(_json_list(values)) == json.dumps(values, indent=2) + "\n"

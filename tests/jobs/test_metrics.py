@@ -14,6 +14,7 @@ from ahstore import run as ah_run
 from ahstore.ids import EntityId, RunId, new_entity_id
 from ahstore.jobs.logs import METRICS, LogReader, LogWriter
 from ahstore.jobs.metrics import MetricsTail, parse_points
+from ahstore.jobs.running.outputs import read_metrics
 from ahstore.storage.memory import MemoryStorage
 from tests.jobs.conftest import House
 
@@ -153,3 +154,20 @@ def test_neither_links_nor_pipes_are_followed(tmp_path: Path) -> None:
     follower.path.unlink()
     os.mkfifo(follower.path)
     assert follower.tick() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ('{"time": 1795388582.5, "accuracy": 0.5}\n', {"accuracy": 0.5}),
+        ('{"time": 12.5, "accuracy": 0.5}', {"time": 12.5, "accuracy": 0.5}),
+        ('{"a": 1}\n{"b": 2}', {"a": 1, "b": 2}),
+        ('{"a": 1}\n{"a": 3, "time": 5}\n', {"a": 3}),
+        ('{\n "time": 1,\n "deep": {"b": [2]}\n}\n', {"time": 1, "deep": {"b": [2]}}),
+        ("0.75\n", 0.75),
+    ],
+)
+def test_what_a_metrics_file_says_in_the_end(text: str, read: object, tmp_path: Path) -> None:
+    # The time of a single logged line would stand among the metrics of the model.
+    (tmp_path / "metric.json").write_text(text)
+    assert read_metrics(str(tmp_path)) == read

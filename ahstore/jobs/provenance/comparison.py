@@ -142,9 +142,11 @@ def _rank(line: Line, metric: str) -> tuple[bool, float, str]:
 
 
 def _differing_params(lines: Sequence[Line]) -> list[str]:
-    names = sorted({name for line in lines for name in line.params})
+    # Lines of one commit have the very same mapping: few are different among very many.
+    trainings = list({id(line.params): line.params for line in lines}.values())
+    names = sorted({name for params in trainings for name in params})
     return [
         name
         for name in names
-        if len({json.dumps(line.params.get(name), sort_keys=True) for line in lines}) > 1
+        if len({json.dumps(params.get(name), sort_keys=True) for params in trainings}) > 1
     ]

@@ -45,11 +45,14 @@ def as_record(line: Line) -> dict[str, Any]:
 
 def titles(comparison: Comparison) -> list[str]:
     """Return the names of the columns of `cells`."""
-    return ["MODEL", "COMMIT", "DATASET", *comparison.params, *comparison.metrics]
+    return ["MODEL", "COMMIT", "DATASET", *comparison.params, *comparison.metrics, "EVALUATION"]
 
 
 def cells(comparison: Comparison, line: Line) -> list[str]:
-    """Return a line's texts for people; a metric or parameter that it has not is ``-``."""
+    """Return a line's texts for people; a metric or parameter that it has not is ``-``.
+
+    The last one is what ``ah why`` takes.
+    """
     record = line.evaluation
     return [
         record.model_ref,
@@ -57,6 +60,7 @@ def cells(comparison: Comparison, line: Line) -> list[str]:
         f"{record.dataset_ref} @ {record.dataset_commit.hex()[:SHORT_ID]}",
         *(_param(line.params[name]) if name in line.params else "-" for name in comparison.params),
         *(number(line.metrics.get(name)) for name in comparison.metrics),
+        record.id,
     ]
 
 
@@ -110,13 +114,20 @@ def _is_number(text: str) -> bool:
 def as_bars(comparison: Comparison, metric: str) -> Iterator[str]:
     """Yield a line for each that has the metric: name, a bar from zero, the number."""
     lines = [line for line in comparison.lines if metric in line.metrics]
-    longest = max((len(line.evaluation.model_ref) for line in lines), default=0)
+    labels = [_label(line) for line in lines]
+    longest = max(map(len, labels), default=0)
     share = _shares([line.metrics[metric] for line in lines])
     yield metric
-    for line, part in zip(lines, share, strict=True):
+    for label, line, part in zip(labels, lines, share, strict=True):
         bar = "█" * round(part * BAR_CELLS)
         value = number(line.metrics[metric])
-        yield f"  {line.evaluation.model_ref:<{longest}}  {bar:<{BAR_CELLS}}  {value}"
+        yield f"  {label:<{longest}}  {bar:<{BAR_CELLS}}  {value}"
+
+
+def _label(line: Line) -> str:
+    """Return a version as commands take it, and how it was named: ``user/model/f/a:4f3a2b1c (main)``."""
+    path, _, ref = line.evaluation.model_ref.partition(":")
+    return f"{path}:{line.commit.hex()[:SHORT_ID]} ({ref})"
 
 
 def _shares(values: Sequence[float]) -> list[float]:
@@ -136,7 +147,8 @@ def as_html(comparison: Comparison) -> Iterator[str]:
     for line in comparison.lines:
         yield "<tr>"
         for column, text in enumerate(cells(comparison, line)):
-            name = comparison.metrics[column - first_number] if column >= first_number else None
+            is_number = 0 <= column - first_number < len(comparison.metrics)
+            name = comparison.metrics[column - first_number] if is_number else None
             is_best = name is not None and line.metrics.get(name) == bests[name]
             kind = f' class="n{" best" if is_best else ""}"' if name is not None else ""
             yield f"<td{kind}>{escape(text)}</td>"
@@ -161,7 +173,7 @@ def _svg(comparison: Comparison, metric: str) -> Iterator[str]:
     parts = _shares([line.metrics[metric] for line in lines])
     for row, (line, part) in enumerate(zip(lines, parts, strict=True)):
         top = 4 + row * (BAR_HEIGHT + 4)
-        label = f"{line.evaluation.model_ref}: {number(line.metrics[metric])}"
+        label = f"{_label(line)}: {number(line.metrics[metric])}"
         width = round(part * CHART_WIDTH, 1)
         yield f'<rect y="{top}" width="{width}" height="{BAR_HEIGHT}" fill="#4a90d955"/>'
         yield f'<text x="6" y="{top + 13}">{escape(label)}</text>'

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from typing import Any
 
 from ahstore.errors import NotFoundError
 from ahstore.hub.hub import Hub
@@ -13,7 +14,7 @@ from ahstore.ids import AssetId, CommitId
 from ahstore.jobs.code.laying_out import PATCH_NAME
 from ahstore.jobs.provenance.lineage import LineageReader
 from ahstore.jobs.provenance.origin import Origin
-from ahstore.jobs.spec import CodeChanges, PinnedVersion
+from ahstore.jobs.spec import CodeChanges, CodeVersion, PinnedVersion
 from ahstore.objects.commit import Commit
 
 MAX_STEPS = 50
@@ -57,7 +58,7 @@ def _made(
     hub: Hub, owner: AssetId | None, commit: CommitId, body: Commit, origin: Origin | None
 ) -> str:
     path = _path(hub, owner) if owner is not None else "?"
-    when = _time(body.date_us / 1e6)
+    when = tell_time(body.date_us / 1e6)
     begin = f"{path} @ {_short(commit)} was committed on {when} by {body.committer}"
     if origin is None:
         said = body.message.partition("\n")[0]
@@ -71,24 +72,41 @@ def _made(
 
 
 def _told(hub: Hub, origin: Origin) -> Iterator[str]:
-    code = origin.code
-    place = "" if code.subpath == "." else f" in {code.subpath}"
-    yield (
-        f"It ran '{' '.join(origin.command)}'{place} of {code.repo} at commit {code.commit[:12]}"
-        f" (asked for as {code.revision}){_with_changes(code.changes)},"
-    )
-    yield f"on the dataset {_version(hub, origin.dataset)}"
-    if origin.checkpoint is not None:
-        yield f"continuing {_version(hub, origin.checkpoint)}"
-    if origin.params:
-        told = ", ".join(f"{name}={json.dumps(value)}" for name, value in origin.params.items())
-        yield f"with {told}."
-    else:
-        yield "without parameters."
+    yield tell_code(origin.command, origin.code)
+    yield from tell_inputs(hub, origin.dataset, origin.checkpoint, origin.params)
     yield from _surroundings(origin)
     metrics = origin.document.get("metrics")
     if isinstance(metrics, dict):
-        yield f"It logged {_numbers(metrics)}."
+        yield f"It logged {tell_numbers(metrics)}."
+
+
+def tell_code(command: Sequence[str], code: CodeVersion) -> str:
+    """Return the beginning of a sentence: what was run, of which code."""
+    place = "" if code.subpath == "." else f" in {code.subpath}"
+    what = f"'{' '.join(command)}'" if command else "the code"
+    return (
+        f"It ran {what}{place} of {code.repo} at commit {code.commit[:12]}"
+        f" (asked for as {code.revision}){_with_changes(code.changes)},"
+    )
+
+
+def tell_inputs(
+    hub: Hub,
+    dataset: PinnedVersion,
+    checkpoint: PinnedVersion | None,
+    params: Mapping[str, Any],
+    *,
+    verb: str = "continuing",
+) -> Iterator[str]:
+    """Yield the rest of that sentence: on which data, from which checkpoint, how."""
+    yield f"on the dataset {_version(hub, dataset)}"
+    if checkpoint is not None:
+        yield f"{verb} {_version(hub, checkpoint)}"
+    if params:
+        told = ", ".join(f"{name}={json.dumps(value)}" for name, value in params.items())
+        yield f"with {told}."
+    else:
+        yield "without parameters."
 
 
 def _with_changes(changes: CodeChanges | None) -> str:
@@ -110,13 +128,17 @@ def _surroundings(origin: Origin) -> Iterator[str]:
 
 def _measured(hub: Hub, asset: AssetRecord, commit: CommitId) -> Iterator[str]:
     found: list[EvaluationRecord] = hub.list_evaluations(asset, commit=commit)
-    for record in reversed(found):
-        how = f"run {record.run}" if record.run else f"recorded by {record.by}"
-        results = "; ".join(f"{key}: {_result(text)}" for key, text in record.results.items())
-        yield (
-            f"Measured on {record.dataset_ref} @ {_short(record.dataset_commit)}:"
-            f" {results} ({how}, evaluation {record.id})."
-        )
+    yield from map(tell_measured, reversed(found))
+
+
+def tell_measured(record: EvaluationRecord) -> str:
+    """Return a sentence: an evaluation's results, and on what they were measured."""
+    how = f"run {record.run}" if record.run else f"recorded by {record.by}"
+    results = "; ".join(f"{key}: {_result(text)}" for key, text in record.results.items())
+    return (
+        f"Measured on {record.dataset_ref} @ {_short(record.dataset_commit)}:"
+        f" {results} ({how}, evaluation {record.id})."
+    )
 
 
 def _result(text: str) -> str:
@@ -124,10 +146,11 @@ def _result(text: str) -> str:
         value = json.loads(text)
     except ValueError:
         return text
-    return _numbers(value) if isinstance(value, dict) else str(value)
+    return tell_numbers(value) if isinstance(value, dict) else str(value)
 
 
-def _numbers(values: dict[str, object]) -> str:
+def tell_numbers(values: Mapping[str, object]) -> str:
+    """Return metrics as people read them, numbers with six digits that count."""
     return ", ".join(
         f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in values.items()
@@ -159,5 +182,6 @@ def _short(commit: CommitId) -> str:
     return commit.hex()[:8]
 
 
-def _time(seconds: float) -> str:
+def tell_time(seconds: float) -> str:
+    """Return a moment in UTC."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -16,7 +16,7 @@ def title(node: Node) -> str:
     short = node.id[:ID_LENGTH]
     if node.kind == "evaluation":
         results = ", ".join(f"{key} {_short(text)}" for key, text in node.facts.items())
-        return f"{short}: {results}"
+        return f"{node.id}: {results}"
     if node.kind == "code":
         subpath = node.facts["subpath"]
         changed = " with uncommitted changes" if "changes" in node.facts else ""

@@ -52,16 +52,25 @@ def read_metrics(folder: str) -> Any:
     Raises:
         RunFailedError: it is neither, not a regular file, or too large.
     """
+    path = os.path.join(folder, METRICS_NAME)
+    # A single line that was logged has its time, which is no metric: it counts as JSON lines.
+    last = _last_of_lines(path, only_whole=True)
+    if last:
+        return last
     try:
         return read_json(folder, METRICS_NAME)
     except RunFailedError:
-        last = _last_of_lines(os.path.join(folder, METRICS_NAME))
+        last = _last_of_lines(path)
         if not last:
             raise
         return last
 
 
-def _last_of_lines(path: str) -> dict[str, Any]:
+def _last_of_lines(path: str, *, only_whole: bool = False) -> dict[str, Any]:
+    """Return the last of each metric, ``{}`` if anything is not a line of metrics.
+
+    With ``only_whole`` the last line must have its end.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -71,14 +80,16 @@ def _last_of_lines(path: str) -> dict[str, Any]:
             return {}
         lines = iter(lambda: file.readline(MAX_LINE_BYTES + 1), b"")
         try:
-            return last_values(_points(lines))
+            return last_values(_points(lines, only_whole=only_whole))
         except ValueError:
             return {}
 
 
-def _points(lines: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+def _points(lines: Iterator[bytes], *, only_whole: bool) -> Iterator[dict[str, Any]]:
     """Yield the metrics of each line; ValueError for a line that has none."""
     for line in lines:
+        if only_whole and not line.endswith(b"\n"):
+            raise ValueError(line)
         point = parse_point(line.decode("utf-8", "replace"))
         if point is not None:
             yield point
