@@ -64,7 +64,8 @@ KEPT = {
     "two_branches": (
         (((1,), (), ()), P, [[("commit", B), ("commit", N)], [("delete", B)]], [2], {"keep": 1})
     ),
-    "two_gcs": (
+    "two_gcs": ((((1,), (), ()), P, [[("commit", B), ("commit", N)]], [1, 1], {"keep": 1})),
+    "two_gcs_and_delete": (
         (((1,), (), ()), P, [[("commit", B), ("commit", N)], [("delete", B)]], [1, 1], {"keep": 1})
     ),
     "same_branch": (
@@ -122,6 +123,8 @@ KEPT = {
         (((1,), (), ()), P, [[("commit", B)], [("commit", N)]], [1], {"keep": 1, "share": 1})
     ),
 }
+CUT_OFF = {"two_gcs_and_delete": 1_500_000}
+"""Too large to be exhausted (more than six million states): how many states are looked at."""
 SCEN.update(KEPT)
 
 BEGIN, EXTEND, GIVE_UP, READ = 20, 21, 22, 23
