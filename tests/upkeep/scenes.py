@@ -33,10 +33,14 @@ from ahstore.versions.adding.commits import commit_files, create_asset_root
 from ahstore.versions.history.ancestry import is_ancestor
 from ahstore.versions.history.log import log
 from ahstore.versions.history.merge import merge
+from ahstore.versions.history.picking import Picked, cherry_pick
+from ahstore.versions.history.recover import restore_objects
 from ahstore.versions.history.undelete import undelete
 from ahstore.versions.pins import pinned_head
+from ahstore.versions.publish import Signature
 from ahstore.versions.refs import Refs, read_ref, ref_cell
 from ahstore.versions.repository import Repository, _make_settings
+from ahstore.versions.transactions.transaction import Transaction
 from tests.upkeep.schedules import (
     Actor,
     KilledError,
@@ -53,6 +57,7 @@ NOISE = random.Random(3).randbytes(40_000)
 KEPT = random.Random(4).randbytes(40_000)
 NEW = random.Random(5).randbytes(40_000)
 NOW = Policy(now=True, wait=1e9)
+SIGNED = Signature("m", "ann")
 
 
 @dataclass(frozen=True)
@@ -318,6 +323,33 @@ def merger(scene: Scene) -> Callable[[], object]:
     return lambda: merge(
         scene.repo(), scene.start.asset, scene.start.side, "main", committer="ann", message="m"
     )
+
+
+def picker(scene: Scene) -> Callable[[], object]:
+    """Who does again on ``main`` what the deleted branch's commit, named by its id, did."""
+    picked = Picked(scene.start.side)
+    return lambda: cherry_pick(scene.repo(), scene.start.asset, "main", picked, SIGNED)
+
+
+def restorer(scene: Scene) -> Callable[[], object]:
+    """Who brings back into ``main`` what the deleted branch's commit, named by its id, has."""
+    return lambda: restore_objects(
+        scene.repo(), scene.start.asset, "main", scene.start.side, ["x"], SIGNED
+    )
+
+
+def copier(scene: Scene) -> Callable[[], object]:
+    """Who copies an object of the deleted branch's commit, named by its id, in a transaction."""
+
+    def work() -> None:
+        changes = Transaction(scene.repo(), scene.start.asset, "main", SIGNED)
+        try:
+            changes.copy("x", "copied", source=scene.start.side)
+            changes.publish()
+        finally:
+            changes.abandon()
+
+    return work
 
 
 def busy(scene: Scene) -> Callable[[], object]:

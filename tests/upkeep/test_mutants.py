@@ -37,13 +37,16 @@ from tests.upkeep.scenes import (
     collector,
     commit,
     consolidator,
+    copier,
     deleter,
     evaluator,
     forker,
     from_id,
     merger,
+    picker,
     reader,
     recreator,
+    restorer,
     undeleter,
 )
 from tests.upkeep.schedules import KilledError, Script, Turn, current
@@ -53,6 +56,15 @@ TO_KEEP = commit("own0", "keep")
 
 HEAD = "create cells/ref"
 PLAN = "create cells/gc"
+
+
+WHILE_A_PLAN_IS_OPEN = (
+    Turn(1, PLAN),
+    Turn(1, "list cells/"),
+    Turn(0, HEAD, maybe=True),
+    Turn(1),
+    Turn(0),
+)
 
 
 @dataclass(frozen=True)
@@ -278,10 +290,25 @@ def undelete_asks_the_plan_too_late() -> object:
 @hole(
     merger,
     collector,
-    turns=(Turn(1, PLAN), Turn(1, "list cells/"), Turn(0, HEAD, maybe=True), Turn(1), Turn(0)),
+    turns=WHILE_A_PLAN_IS_OPEN,
 )
 def a_merged_commit_is_not_checked() -> object:
     return mock.patch.object(Refs, "check_kept")
+
+
+@hole(picker, collector, turns=WHILE_A_PLAN_IS_OPEN)
+def picked_rows_are_not_checked() -> object:
+    return mock.patch("ahstore.versions.history.picking.check_rows_kept")
+
+
+@hole(restorer, collector, turns=WHILE_A_PLAN_IS_OPEN)
+def restored_rows_are_not_checked() -> object:
+    return mock.patch("ahstore.versions.history.recover.check_rows_kept")
+
+
+@hole(copier, collector, turns=WHILE_A_PLAN_IS_OPEN)
+def copied_rows_are_not_checked() -> object:
+    return mock.patch("ahstore.versions.transactions.transaction.check_rows_kept")
 
 
 @hole(
