@@ -168,8 +168,48 @@ def test_a_merge_is_reverted_against_one_of_its_parents(data: Dataset, main: Bra
         main.revert(merged)
     with pytest.raises(InvalidInputError, match="no parent 3"):
         main.revert(merged, mainline=3)
+    side = data.create_branch("side", source=merged)
     assert main.revert(merged, mainline=1) is not None
-    assert main.open("a").read() == b"1"
+    assert (main.open("a").read(), main.open("c").read()) == (b"1", b"1")
+    assert side.revert(merged, mainline=2) is not None
+    assert [row["path"] for row in side.list_object() if row["path"] == "c"] == []
+    assert side.open("a").read() == b"2"
+
+
+def test_a_merge_is_picked_against_one_of_its_parents(data: Dataset, main: Branch) -> None:
+    """Against the other parent it is the other side's change: the wrong one would be undone or done."""
+    before = main.get_commit()
+    dev = data.create_branch("dev")
+    put(dev, a="2")
+    put(main, c="1")
+    merged = dev.merge(msg="Both")
+    assert merged is not None
+    for mainline, expected in ((1, {"a": b"2"}), (2, {"a": b"1", "c": b"1"})):
+        onto = data.create_branch(f"onto-{mainline}", source=before)
+        with pytest.raises(InvalidInputError, match="mainline 1 to 2"):
+            onto.cherry_pick(merged)
+        assert onto.cherry_pick(merged, mainline=mainline) is not None
+        found = {row["path"]: onto.open(row["path"]).read() for row in onto.list_object()}
+        assert {path: found.get(path) for path in ("a", "c") if path in found} == expected
+
+
+def test_a_name_that_was_made_anew_comes_back_as_it_was_last(data: Dataset, main: Branch) -> None:
+    """Its older life is over: to bring that back would put aside what was committed since."""
+    old = data.create_branch("dev")
+    put(old, a="old")
+    old.delete()
+    new = data.create_branch("dev")
+    head = put(new, a="new")
+    with pytest.raises(AlreadyExistsError):
+        data.undelete_branch("dev")
+    assert data.get_branch("dev").commit_id == head.id
+    new.delete()
+    assert data.undelete_branch("dev").commit_id == head.id
+    data.get_branch("dev").delete()
+    data.create_tag("dev", source="main")
+    data.get_tag("dev").delete()
+    with pytest.raises(NotFoundError, match="was a tag"):
+        data.undelete_branch("dev")
 
 
 def test_strategies_decide_conflicts(data: Dataset, main: Branch) -> None:
