@@ -206,7 +206,8 @@ class Store(Catalogue):
             return check(self.core.repo, read_data=share, monitor=monitor)
         if source is None:
             return mend(self.core.repo, read_data=share, monitor=monitor)
-        other = Repository.open(source, cache_root=self.core.repo.cache_root)
+        here = self.core.repo
+        other = Repository.open(source, cache_root=here.cache_root, cache_size=here.cache_size)
         try:
             return mend(self.core.repo, source=other, read_data=share, monitor=monitor)
         finally:

@@ -368,6 +368,7 @@ class Jobs:
                     Orders(
                         store_url=self._store_url,
                         cache_root=self._hub.repo.cache_root,
+                        cache_size=self._hub.repo.cache_size,
                         user=self._hub.user,
                         model=spec.model,
                         secret_url=submission.source.secret_url,

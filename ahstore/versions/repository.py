@@ -75,6 +75,8 @@ class Repository:
         cache_size: int | None = None,
     ) -> None:
         self._cache_root = cache_root
+        self.cache_size = cache_size
+        """As it was given: for processes that open the store again."""
         self.creation_id: str = settings["id"]
         # What comes from elsewhere is checked against its address, not only for accidents.
         self._trusted = not storage.capabilities.far

@@ -41,6 +41,7 @@ class Orders:
     secret_url: str | None
     storage_options: Mapping[str, Any] | None = None
     at_once: int | None = None
+    cache_size: int | None = None
 
     def to_json(self) -> str:
         """Return the line that goes over the pipe."""

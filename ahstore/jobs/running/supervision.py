@@ -47,7 +47,10 @@ def carry_out(run: str, orders_text: str, *, on_phase: OnPhase = lambda _: None)
     """
     orders = Orders.from_json(orders_text)
     repo = Repository.open(
-        orders.store_url, cache_root=orders.cache_root, storage_options=orders.storage_options
+        orders.store_url,
+        cache_root=orders.cache_root,
+        storage_options=orders.storage_options,
+        cache_size=orders.cache_size,
     )
     try:
         hub = Hub(repo, orders.user)
