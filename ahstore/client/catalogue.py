@@ -146,12 +146,13 @@ class Catalogue:
         Raises:
             NotFoundError: there is no such thing.
         """
-        parts = self.path(path)
-        record = self.core.hub.resolve_path(parts)
-        if isinstance(record, FolderRecord):
-            return Folder(self.core, record)
-        asset = make_asset(self.core, record)
-        return asset if parts.ref is None else asset.version(parts.ref)
+        with self.core.repo.cells.one_look():
+            parts = self.path(path)
+            record = self.core.hub.resolve_path(parts)
+            if isinstance(record, FolderRecord):
+                return Folder(self.core, record)
+            asset = make_asset(self.core, record)
+            return asset if parts.ref is None else asset.version(parts.ref)
 
     def list(self, path: str, *, resource: Resource | None = None) -> Records:
         """Return what is in ``path``.
@@ -310,7 +311,8 @@ class Catalogue:
 
     def asset(self, path: str, *, type_: str | None = None) -> Model | Dataset:
         """Return the asset that a path names; a reference behind it is not looked at."""
-        return self._asset_at(self.path(path, type_=type_, need="asset"))
+        with self.core.repo.cells.one_look():
+            return self._asset_at(self.path(path, type_=type_, need="asset"))
 
     def model(self, path: str) -> Model:
         """Return the model that a path names, with or without ``model/``."""
@@ -318,8 +320,9 @@ class Catalogue:
 
     def version(self, path: str, *, type_: str | None = None) -> Version:
         """Return the version that a path names, ``main`` without a reference."""
-        parts = self.path(path, type_=type_, need="asset")
-        return self._asset_at(parts).version(parts.ref_or_main)
+        with self.core.repo.cells.one_look():
+            parts = self.path(path, type_=type_, need="asset")
+            return self._asset_at(parts).version(parts.ref_or_main)
 
     def branch(self, path: str) -> Branch:
         """Return the branch that a path names, ``main`` without a reference.

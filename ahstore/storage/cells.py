@@ -6,7 +6,9 @@ by which anything happens in a store. What the values mean is left to those who 
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -58,6 +60,23 @@ class Cells:
         self._on_read = on_read
         self._seen: dict[str, int] = {}
         self._bodies: dict[str, tuple[int, bytes]] = {}
+        self._look = threading.local()
+
+    @contextlib.contextmanager
+    def one_look(self) -> Iterator[None]:
+        """In the block this thread looks at each cell once: what it saw stands until the end.
+
+        For finding a way through several cells, which may cross one twice. Each is as it was at
+        some time since the block began; over a network each further look would be a request.
+        """
+        if getattr(self._look, "seen", None) is not None:  # inside a longer look
+            yield
+            return
+        self._look.seen = {}
+        try:
+            yield
+        finally:
+            self._look.seen = None
 
     def read(self, cell: Cell, *, at_least: int = -1) -> CellVersion:
         """Return the newest version; ``NEVER_MADE`` if there is none.
@@ -69,7 +88,14 @@ class Cells:
         Raises:
             CorruptError: the version is damaged.
         """
-        folder = cell.folder
+        seen: dict[str, CellVersion] | None = getattr(self._look, "seen", None)
+        if seen is None:
+            return self._read_newest(cell.folder, at_least)
+        if cell.folder not in seen:
+            seen[cell.folder] = self._read_newest(cell.folder, at_least)
+        return seen[cell.folder]
+
+    def _read_newest(self, folder: str, at_least: int) -> CellVersion:
         known = max(at_least, self._seen.get(folder, -1))
         while True:
             number = self.storage.newest_version(folder, at_least=known)
@@ -252,6 +278,8 @@ class Cells:
             time=self.storage.now(),
         )
         creation = Creation(self.storage, cell, version, durable=durable)
+        if getattr(self._look, "seen", None) is not None:
+            self._look.seen.pop(cell.folder, None)
         try:
             creation.run(_RESEND_SECONDS if settle else (), pause=self._pause)
         except CellConflictError as error:

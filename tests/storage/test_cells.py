@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,33 @@ def test_a_cell_that_was_never_made(cells: Cells) -> None:
     assert list(cells.history(CELL)) == []
     with pytest.raises(MissingError):
         cells.read_version(CELL, 0)
+
+
+def test_one_look_is_one_reading(cells: Cells, storage: FaultyStorage) -> None:
+    cells.swap(CELL, -1, {"a": 1})
+    counted = RecordingStorage(storage)
+    looking = Cells(counted)
+    other = Cell("ref", ("One", "other"))
+    with looking.one_look():
+        first = looking.read(CELL)
+        with looking.one_look():
+            assert looking.read(other) == NEVER_MADE
+        cells.swap(CELL, 0, {"a": 2})
+        assert looking.read(CELL) == first
+        assert looking.read(other) == NEVER_MADE
+        assert counted.count("newest_version") == 2
+        # What it wrote itself it sees, and other threads look for themselves.
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(looking.read, CELL).result().value == {"a": 2}
+        own = looking.swap(CELL, 1, {"a": 3})
+        assert looking.read(CELL) == own
+    # A look that never ended would hide all that others commit.
+    cells.swap(CELL, 2, {"a": 4})
+    assert looking.read(CELL).value == {"a": 4}
+    with pytest.raises(KeyError), looking.one_look():
+        raise KeyError
+    cells.swap(CELL, 3, {"a": 5})
+    assert looking.read(CELL).value == {"a": 5}
 
 
 def test_numbers_count_up(cells: Cells, storage: FaultyStorage) -> None:

@@ -75,3 +75,27 @@ def test_a_commit_of_many_small_files(url: str, proxy: FaultProxy, tmp_path: Pat
         branch.create_commit("many", add=[f"{folder}/*"])
         assert sum(proxy.counts().values()) <= 20, proxy.counts()
         assert proxy.counts()["Put"] <= 4
+
+
+def test_finding_by_path_looks_at_each_cell_once(
+    url: str, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    # The catalogues were listed up to five times each, for the parts of one path.
+    file = tmp_path / "file"
+    file.write_text("x")
+    with Store.open(url, cache_dir=tmp_path / "cache", user="me") as store:
+        store.create("model/f")
+        store.create(PATH)
+        store.commit(PATH, "m", add=[str(file)])
+    for short in (PATH, "f/a"):
+        with Store.open(url, cache_dir=tmp_path / f"cache-{len(short)}", user="me") as store:
+            proxy.clear()
+            branch = store.branch(short)
+            # Two catalogues: listed, read, a page each; the branch: listed and read.
+            assert sum(proxy.counts().values()) <= 8, proxy.counts()
+            proxy.clear()
+            store.branch(short)
+            assert proxy.counts() == {"ListObjects": 3}
+            proxy.clear()
+            branch.download(save_dir=tmp_path / f"out-{len(short)}")
+            assert sum(proxy.counts().values()) <= 8, proxy.counts()
