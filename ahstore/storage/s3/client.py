@@ -25,6 +25,7 @@ from ahstore.storage.redaction import REDACTION
 from ahstore.storage.s3.address import S3Address
 from ahstore.storage.s3.clock import ServerClock
 from ahstore.storage.s3.failures import Outcome, is_request_error, outcome_of, typed_error
+from ahstore.storage.s3.models import new_session
 
 Result = TypeVar("Result")
 Answer = dict[str, Any]
@@ -70,6 +71,7 @@ class S3Client:
         found = self._systems.get(os.getpid())
         if found is None:
             made = S3FileSystem(**self.address.file_system_options())
+            made.session = new_session(**made.kwargs)
             found = self._systems.setdefault(os.getpid(), made)
         return found
 
