@@ -88,6 +88,11 @@ class Page:
         return [self.keys[-1], self.weight, page, self.count]
 
 
+def is_leaf(data: bytes) -> bool:
+    """Tell from the bytes of a page, undecoded, whether it is a leaf: it is ``[level, rows]``."""
+    return data[1:2] == b"\x00"
+
+
 def is_boundary(key: str, level: int) -> bool:
     """Tell whether a page of ``level`` ends after ``key`` wherever it stands.
 

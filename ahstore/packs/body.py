@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ahstore.codec.compression import RAW, compress
@@ -148,8 +148,7 @@ class BodyWriter:
         if item.keys and item.at != self._offset:
             self.shifts.append((item.keys, self._offset - item.at))
         if item.size:
-            data = item.data
-            self._send(data[0] if len(data) == 1 else b"".join(data))
+            self._send(item.data, item.size)
 
     def _write_blob(self, blob: _Blob) -> None:
         codec, data = RAW, blob.data
@@ -162,11 +161,11 @@ class BodyWriter:
         self.records[blob.key] = RECORD.pack(
             address, kind, codec, 0, stored, blob.size, self._offset, checksum
         )
-        self._send(data)
+        self._send([data], stored)
         self.saved += blob.size - stored
 
-    def _send(self, data: bytes | memoryview) -> None:
+    def _send(self, data: Sequence[bytes | memoryview], size: int) -> None:
         if self._file is None:
             raise InvalidInputError("the body of this pack is not being written")
-        self._file.write(data)
-        self._offset += len(data)
+        self._file.write_all(data)
+        self._offset += size

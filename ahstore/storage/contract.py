@@ -16,7 +16,7 @@ What decides anything is the creation of a file; clocks and locks never do.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -115,6 +115,10 @@ class FileWriter(ABC):
             StorageFullError: no space is left; only ``abort`` makes sense now.
             StorageError: the disk failed; likewise.
         """
+
+    def write_all(self, parts: Sequence[bytes | memoryview]) -> None:
+        """Append all bytes of all ``parts``; raises as ``write``."""
+        self.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     @abstractmethod
     def tell(self) -> int:

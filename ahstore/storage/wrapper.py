@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import tee
 from typing import TYPE_CHECKING, TypeVar
@@ -124,6 +124,10 @@ class _WrappedWriter(FileWriter):
     def write(self, data: Buffer) -> None:
         size = memoryview(data).nbytes
         self._storage._do("write", self.key, size, lambda: self._inner.write(data))
+
+    def write_all(self, parts: Sequence[bytes | memoryview]) -> None:
+        size = sum(map(len, parts))
+        self._storage._do("write", self.key, size, lambda: self._inner.write_all(parts))
 
     def tell(self) -> int:
         return self._inner.tell()

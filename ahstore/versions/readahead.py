@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ahstore.errors import NotFoundError
 from ahstore.ids import Address, PageId
-from ahstore.objects.page import KEY, PAGE_ID, PageSource, decode_page
+from ahstore.objects.page import KEY, PAGE_ID, PageSource, decode_page, is_leaf
 from ahstore.objects.tree import after_prefix
 
 AHEAD_BYTES = 16 * 2**20
@@ -82,8 +82,7 @@ class ReadAhead:
             level = self._fetch(wanted[:room]) if room > 1 else []
 
     def _children(self, data: bytes) -> list[PageId]:
-        # Leaves are the many and need no decoding: a page is [level, rows], its level a byte.
-        if data[1:2] == b"\x00":
+        if is_leaf(data):  # the many, which need no decoding
             return []
         found: list[PageId] = []
         before = ""

@@ -21,6 +21,7 @@ from ahstore.ids import Address, ChunkId, CommitId, PageId, RecordId
 from ahstore.index.recent_packs import FIELD as PACKS
 from ahstore.index.recent_packs import RecentPack, encode_recent
 from ahstore.objects.commit import Commit, encode
+from ahstore.objects.page import is_leaf
 from ahstore.packs.place import Family, Kind, Place
 from ahstore.packs.writer import FinishedPack, PackWriter
 from ahstore.storage.cell_version import cell_folder
@@ -68,6 +69,8 @@ class WriteSession:
         self._finished: list[FinishedPack] = []
         self._new_bytes = 0
         self._put_last: deque[tuple[Kind, Address, bytes]] = deque(maxlen=RECENT_BLOBS)
+        # Few, and every way through the tree leads over them.
+        self._put_inner: deque[tuple[Kind, Address, bytes]] = deque(maxlen=RECENT_BLOBS)
 
     def close(self) -> None:
         """Give up what was not published and release the lease."""
@@ -164,7 +167,8 @@ class WriteSession:
         address = sha256(data)
         if not self.has(kind, address):
             self._add("meta", kind, address, data)
-        self._put_last.append((kind, address, data))
+        inner = kind is Kind.PAGE and not is_leaf(data)
+        (self._put_inner if inner else self._put_last).append((kind, address, data))
         return address
 
     def _add(self, family: Family, kind: Kind, address: Address, data: bytes | memoryview) -> None:
@@ -218,8 +222,9 @@ class WriteSession:
         if last is not None:
             self._learn(last)
         # Now they are in the store, and what is done next is likely to begin with them.
-        while self._put_last:
-            self._repo.recent_blobs.put(*self._put_last.popleft())
+        for put in (self._put_last, self._put_inner):
+            while put:
+                self._repo.recent_blobs.put(*put.popleft())
 
     def settle(self) -> None:
         """Make everything put so far durable, and let this process find it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,11 @@ class S3Writer(FileWriter):
         # A part goes when more than it is there: so a file of one part is no upload in parts.
         while self._waiting > PART_BYTES:
             self._send_part(self._take(PART_BYTES))
+
+    def write_all(self, parts: Sequence[bytes | memoryview]) -> None:
+        """See ``FileWriter.write_all``. They are joined once, when a part of the file goes."""
+        for part in parts:
+            self.write(part)
 
     def tell(self) -> int:
         """See ``FileWriter.tell``."""
