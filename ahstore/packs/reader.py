@@ -6,7 +6,7 @@ their SHA-256 when they may come from elsewhere, and always before anything pars
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from ahstore.codec.compression import RAW, decompress
@@ -15,15 +15,13 @@ from ahstore.errors import AhError, CorruptError, InvalidInputError, Unsupported
 from ahstore.ids import Address, PackId
 from ahstore.packs import format as layout
 from ahstore.packs.place import FAMILIES, Family, Kind, Place, pack_key, parse_pack_key
+from ahstore.storage.at_once import each
 from ahstore.storage.contract import MissingError, Range, Storage
 
 MAX_GAP_BYTES = 64 * 1024
 MAX_SPAN_BYTES = 8 * 2**20
 TAIL_BYTES = 64 * 1024
 """How much of a pack's end is read at once: with it most indexes come in one request."""
-INDEXES_AT_ONCE = 16
-INDEXES_AHEAD = 128
-"""Indexes of packs that are read at once from afar, and how many are held before they are taken."""
 
 Wanted = tuple[Address, Place]
 Found = tuple[Address, bytes]
@@ -137,22 +135,7 @@ class PackReader:
             except (MissingError, CorruptError, UnsupportedError) as error:
                 return error
 
-        return self._map(read, list(packs))
-
-    def _map(
-        self,
-        read: Callable[[tuple[Family, PackId]], bytes | AhError],
-        packs: list[tuple[Family, PackId]],
-    ) -> Iterator[tuple[tuple[Family, PackId], bytes | AhError]]:
-        if len(packs) < 2 or not self._storage.capabilities.far:
-            yield from ((pack, read(pack)) for pack in packs)
-            return
-        from concurrent.futures import ThreadPoolExecutor  # start-up: for stores far away only
-
-        with ThreadPoolExecutor(INDEXES_AT_ONCE, "ahstore-index") as threads:
-            for at in range(0, len(packs), INDEXES_AHEAD):
-                some = packs[at : at + INDEXES_AHEAD]
-                yield from zip(some, threads.map(read, some), strict=True)
+        return each(self._storage, read, packs)
 
     def _read_raw_index(
         self, key: str, family: Family, pack: PackId, size: int | None = None

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from struct import Struct
 
-from ahstore.errors import CorruptError, UnsupportedError
 from ahstore.ids import PackId
 from ahstore.packs.format import HEADER_BYTES, RECORD, RECORD_BYTES, TRAILER_BYTES
 from ahstore.packs.place import Family, Kind
@@ -80,9 +79,7 @@ def take_census(
     """List the packs and read all their indexes."""
     sorter = KeySorter(_WIDTH, scratch)
     packs: list[PackCount] = []
-    for family, pack in list_packs(repo.storage):
-        _read_pack(repo, PackCount(pack, family), packs, sorter)
-        monitor.advance(files=1)
+    _read_packs(repo, list_packs(repo.storage), packs, sorter, monitor)
     return Census(packs, sorter.finish())
 
 
@@ -91,35 +88,46 @@ def extend_census(repo: Repository, census: Census, *, scratch: str | None = Non
     known = {pack.id for pack in census.packs}
     sorter = KeySorter(_WIDTH, scratch)
     before = len(census.packs)
-    present = set()
-    for family, pack in list_packs(repo.storage):
-        present.add(pack)
-        if pack not in known:
-            _read_pack(repo, PackCount(pack, family), census.packs, sorter)
+    found = list(list_packs(repo.storage))
+    new = (name for name in found if name[1] not in known)
+    _read_packs(repo, new, census.packs, sorter, SILENT)
     if len(census.packs) > before:
         sorter.include(census.entries)
         entries, census.entries = census.entries, sorter.finish()
         entries.close()
-    return present
+    return {pack for _, pack in found}
 
 
-def _read_pack(
-    repo: Repository, count: PackCount, packs: list[PackCount], sorter: KeySorter
+def _read_packs(
+    repo: Repository,
+    names: Iterable[tuple[Family, PackId]],
+    packs: list[PackCount],
+    sorter: KeySorter,
+    monitor: Monitor,
 ) -> None:
-    try:
-        index = repo.packs.read_raw_index(count.family, count.id)
-    except MissingError:
-        return  # gone since it was listed
-    except (CorruptError, UnsupportedError):
-        count.readable = False
-    else:
-        number = len(packs)
-        end = HEADER_BYTES
-        for address, kind, _, _, stored, raw, offset, _ in RECORD.iter_unpack(index):
-            sorter.add(address + bytes((kind,)) + _TAIL.pack(number, stored, raw))
-            end = max(end, offset + stored)
-        count.size = end + len(index) + TRAILER_BYTES
-    packs.append(count)
+    """Count packs by their own indexes, from afar many at once.
+
+    Not by the segments of the index in the store: what is deleted must not hang on what another
+    wrote down of a pack.
+    """
+    for (family, pack), index in repo.packs.read_raw_indexes(names):
+        monitor.advance(files=1)
+        if isinstance(index, MissingError):
+            continue  # gone since it was listed
+        count = PackCount(pack, family)
+        if isinstance(index, bytes):
+            _count_entries(count, index, len(packs), sorter)
+        else:
+            count.readable = False
+        packs.append(count)
+
+
+def _count_entries(count: PackCount, index: bytes, number: int, sorter: KeySorter) -> None:
+    end = HEADER_BYTES
+    for address, kind, _, _, stored, raw, offset, _ in RECORD.iter_unpack(index):
+        sorter.add(address + bytes((kind,)) + _TAIL.pack(number, stored, raw))
+        end = max(end, offset + stored)
+    count.size = end + len(index) + TRAILER_BYTES
 
 
 def count_needed(census: Census, needed: SortedKeys) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from ahstore.errors import AhError, CorruptError, InvalidInputError
 from ahstore.ids import Address, PackId
 from ahstore.packs.format import HEADER_BYTES
 from ahstore.packs.place import Family, Place, pack_key
 from ahstore.packs.reader import Wanted, list_packs
+from ahstore.storage.at_once import each
 from ahstore.storage.contract import MissingError
 from ahstore.upkeep.damage import Damage, FsckReport
 from ahstore.versions.monitor import Monitor
@@ -50,40 +52,52 @@ def check_packs(
     """Check all packs, and read those of ``share`` byte by byte."""
     packs = list(list_packs(repo.storage))
     monitor.start("Checking packs", files=len(packs))
-    for family, pack in packs:
-        read = share is not None and share.takes(pack.encode())
-        try:
-            _check_pack(repo, family, pack, report, read=read)
-        except MissingError:
-            continue  # gc has taken it away meanwhile
-        finally:
-            monitor.advance(files=1)
-        report.packs += 1
-        report.read_packs += read
+    for name, found in each(repo.storage, partial(_read_ends, repo), packs):
+        monitor.advance(files=1)
+        if found is not None:
+            _check_pack(repo, name, found, share, report)
     monitor.finish()
 
 
-def _check_pack(
-    repo: Repository, family: Family, pack: PackId, report: FsckReport, *, read: bool
-) -> None:
-    key = pack_key(family, pack)
+def _read_ends(repo: Repository, name: tuple[Family, PackId]) -> list[Wanted] | AhError | None:
+    """Return what a pack's index tells, by offset, or what is wrong; None: gc has taken it away."""
     try:
-        repo.packs.check_header(family, pack)
-        index = repo.packs.read_index(family, pack)
+        repo.packs.check_header(*name)
+        index = repo.packs.read_index(*name)
         index.sort(key=lambda wanted: wanted[1].offset)
         _check_cover(index)
     except MissingError:
-        raise
+        return None
     except AhError as error:
-        report.damages.append(Damage("pack", str(error), key, pack=pack, family=family))
-        return
-    report.blobs += len(index)
-    if read:
-        for address, place, wrong in bad_blobs(repo, index):
-            report.damages.append(
+        return error
+    return index
+
+
+def _check_pack(
+    repo: Repository,
+    name: tuple[Family, PackId],
+    found: list[Wanted] | AhError,
+    share: Share | None,
+    report: FsckReport,
+) -> None:
+    family, pack = name
+    key = pack_key(family, pack)
+    read = share is not None and share.takes(pack.encode())
+    if isinstance(found, AhError):
+        report.damages.append(Damage("pack", str(found), key, pack=pack, family=family))
+    else:
+        try:
+            damages = [
                 Damage("blob", str(wrong), key, place.kind, address, pack, family)
-            )
-        report.bytes += sum(place.stored for _, place in index)
+                for address, place, wrong in (bad_blobs(repo, found) if read else ())
+            ]
+        except MissingError:
+            return  # gc has taken it away meanwhile
+        report.blobs += len(found)
+        report.damages += damages
+        report.bytes += sum(place.stored for _, place in found) if read else 0
+    report.packs += 1
+    report.read_packs += read
 
 
 def _check_cover(index: list[Wanted]) -> None:

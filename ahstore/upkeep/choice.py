@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from ahstore.packs.place import FAMILIES, pack_key
+from ahstore.storage.at_once import each
 from ahstore.storage.contract import MissingError
-from ahstore.upkeep.census import Census, PackCount
+from ahstore.upkeep.census import Census
 from ahstore.upkeep.policy import Policy
 from ahstore.upkeep.report import GcReport
 from ahstore.versions.repository import Repository
@@ -44,21 +46,21 @@ def choose(
     choice = Choice()
     kept: list[int] = []
     youngest = repo.storage.now() - min_age
+    spare = [n for n, pack in enumerate(census.packs) if pack.readable and not pack.owned]
+    young = _young(repo, census, spare, youngest)
     for number, pack in enumerate(census.packs):
         if not pack.readable:
             report.unreadable.add(pack.size)
         elif pack.owned:
             kept.append(number)
-        elif _is_young(repo, pack, youngest):
+        elif number in young:
             report.young.add(pack.size)
         else:
             (report.duplicates if pack.held else report.unneeded).add(pack.size)
             choice.condemned.append(number)
     if policy.repack:
         wanted = _wasteful(census, kept) | _small(census, kept)
-        choice.rewrite = [
-            n for n in sorted(wanted) if not _is_young(repo, census.packs[n], youngest)
-        ]
+        choice.rewrite = sorted(wanted - _young(repo, census, wanted, youngest))
     _limit(choice)
     _tell_rest(census, set(kept).difference(choice.rewrite), choice, report)
     return choice
@@ -108,8 +110,14 @@ def _tell_rest(census: Census, rest: set[int], choice: Choice, report: GcReport)
             report.waste.add(pack.dead)
 
 
-def _is_young(repo: Repository, pack: PackCount, youngest: float) -> bool:
-    try:
-        return repo.storage.stat(pack_key(pack.family, pack.id)).mtime > youngest
-    except MissingError:
-        return True  # gone since: nothing to be done about it
+def _young(repo: Repository, census: Census, numbers: Collection[int], youngest: float) -> set[int]:
+    """Return which of these packs are too young, or gone since: nothing is to be done about them."""
+
+    def is_young(number: int) -> bool:
+        pack = census.packs[number]
+        try:
+            return repo.storage.stat(pack_key(pack.family, pack.id)).mtime > youngest
+        except MissingError:
+            return True
+
+    return {number for number, young in each(repo.storage, is_young, numbers) if young}
