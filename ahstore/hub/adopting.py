@@ -6,16 +6,18 @@ Owns giving them their place in the catalogues; their commits, refs and evaluati
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ahstore.codec.canonical import Value
 from ahstore.errors import AlreadyExistsError, ConflictError, NotFoundError
 from ahstore.hub.assets import asset_cell, evaluations_cell
-from ahstore.hub.catalogue import Catalogue, Changes, View
+from ahstore.hub.catalogue import ROOT, Catalogue, Changes, View
 from ahstore.hub.folders import ROOT_CELL, catalogue_cell, folder_cell
 from ahstore.hub.hub import Hub
 from ahstore.hub.payload import make_row, read_row
 from ahstore.hub.records import AssetRecord, FolderRecord, Listing
 from ahstore.ids import EntityId, FolderId, new_entity_id
-from ahstore.objects.tree import Row
+from ahstore.objects.tree import Row, build
 from ahstore.storage.cells import Cell, CellState, CellVersion
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
@@ -82,6 +84,10 @@ def _unless_same(current: CellVersion, value: dict[str, Value]) -> dict[str, Val
     return None if same else value
 
 
+def _unless_open(current: CellVersion, session: WriteSession) -> dict[str, Value] | None:
+    return {ROOT: bytes(build((), session))} if current.state is CellState.DEAD else None
+
+
 class AssetAdoption:
     """Makes an asset of another store one of this store's, under its own id.
 
@@ -90,6 +96,7 @@ class AssetAdoption:
     """
 
     def __init__(self, hub: Hub, home: FolderRecord, asset: AssetRecord, name: str) -> None:
+        self._hub = hub
         self._repo = hub.repo
         self._home = home
         self._name = name
@@ -112,14 +119,38 @@ class AssetAdoption:
         self._row(self._catalogue.view())
 
     def begin(self, session: WriteSession) -> None:
-        """Say where the asset is to be found by its id."""
+        """Say where the asset is to be found by its id, and open the evaluations of a deleted one.
+
+        If it is there by now, at whatever place, that is left as it is.
+
+        Raises:
+            ConflictError: another is just bringing it here, to another place.
+        """
+        cell = asset_cell(self._id)
         value: dict[str, Value] = {
             "folder": str(self._home.id),
             "id": str(self._id),
             "name": self._name,
         }
 
-        session.update(asset_cell(self._id), lambda current, _: _unless_same(current, value))
+        def change(current: CellVersion, session: WriteSession) -> dict[str, Value] | None:
+            told = _unless_same(current, value)
+            if told is None or current.state is not CellState.LIVE:
+                return told
+            busy = cell in session.held_by_others()
+            with suppress(NotFoundError):
+                self._hub.get_asset_by_id(self._id)
+                return None
+            if busy:
+                raise ConflictError(
+                    f"another is just bringing {self._home.type} {self._name!r} here, as "
+                    f"{current.value.get('name')!r}: try again when it is there",
+                    id=self._id,
+                )
+            return told
+
+        session.update(cell, change)
+        session.update(evaluations_cell(self._id), _unless_open)
 
     def finish(self, session: WriteSession) -> None:
         """Give the asset its name: the commit point.

@@ -7,16 +7,18 @@ an asset". A run that dies leaves packs that the next one finds and uses.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from ahstore.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from ahstore.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError
 from ahstore.hub.adopting import AssetAdoption, adopt_folder, find_home
 from ahstore.hub.assets import evaluations_cell
 from ahstore.hub.hub import Hub
 from ahstore.hub.paths import HubPath
 from ahstore.hub.records import AssetRecord, FolderRecord
 from ahstore.ids import AssetId, CommitId, FolderId, new_entity_id
+from ahstore.storage.cells import CellConflictError
 from ahstore.transfer.contents import Moved, Traffic, move
 from ahstore.transfer.evaluations import Evaluations, Measured
 from ahstore.transfer.history import complete_at, descends, finder
@@ -83,8 +85,7 @@ class _Receiver:
         self._known = find_record(hub, offer.record)
         here = Refs(self._repo).list(self._asset)
         self._here = here if self._known else []
-        # Refs of an asset that is not here are what a killed transfer or deletion left.
-        self._remains = {} if self._known else {ref.name: ref.number for ref in here}
+        self._remains: dict[str, int] = {}
         self._complete = complete_at(self._repo, [ref.commit for ref in self._here])
         self._evaluations = Evaluations(source, offer.evaluations, self._repo, offer.record)
         self._measured = self._evaluations.measured()
@@ -100,17 +101,52 @@ class _Receiver:
             self._check_path(self._known)
         if adoption is None and not self._moving and not any(map(self._is_here, self._measured)):
             return self._result([result for _, result in self._planned], _NOTHING, 0)
+        with _alone(self._repo, self._asset) if adoption else nullcontext():
+            done = self._publish(adoption)
+        # None: another has brought it meanwhile, and what is there now is what counts.
+        return done or _Receiver(self._hub, self._source, self._offer, self._terms).run()
+
+    def _publish(self, adoption: AssetAdoption | None) -> AssetResult | None:
         cells = [ref_cell(self._asset, ref.name) for ref in self._moving]
         cells += adoption.cells if adoption else [evaluations_cell(self._asset)]
         with self._repo.session(cells) as session:
             moved = self._move(session)
-            if adoption is not None:
-                adoption.begin(session)
-            refs = [self._settle(session, ref, result) for ref, result in self._planned]
-            added = self._evaluations.unite(session, partial(self._may_have, moved))
-            if adoption is not None:
-                adoption.finish(session)
-        return self._result(refs, moved, added)
+            if adoption is None or self._begin(session, adoption):
+                refs = [self._settle(session, ref, result) for ref, result in self._planned]
+                added = self._evaluations.unite(session, partial(self._may_have, moved))
+                if adoption is not None:
+                    self._finish(session, adoption)
+                return self._result(refs, moved, added)
+        return None
+
+    def _begin(self, session: WriteSession, adoption: AssetAdoption) -> bool:
+        """Lay claim to an asset that is not here yet; False: by now it is.
+
+        Refs of an asset that is not here are what a killed transfer or deletion left, and count for
+        nothing: unless another may still be at work on them. First they are listed, then the leases,
+        then the asset is looked for: who has published a ref holds a lease until the asset is there.
+        """
+        adoption.begin(session)
+        here = Refs(self._repo).list(self._asset)
+        busy = session.held_by_others() if here else set()
+        if find_record(self._hub, self._offer.record) is not None:
+            return False
+        self._remains = {
+            ref.name: ref.number for ref in here if ref_cell(self._asset, ref.name) not in busy
+        }
+        return True
+
+    def _finish(self, session: WriteSession, adoption: AssetAdoption) -> None:
+        """Give the asset its name, and take away what a dead one had left beside it."""
+        offered = {ref.name for ref in self._offer.refs}
+        for name, number in self._remains.items():
+            if name not in offered:
+                with suppress(CellConflictError):
+                    self._repo.cells.kill(ref_cell(self._asset, name), number)
+        adoption.finish(session)
+        found = find_record(self._hub, self._offer.record)
+        if found is not None:
+            self._check_path(found)
 
     def preview(self) -> AssetResult:
         if self._known is not None:
@@ -266,6 +302,24 @@ class _Receiver:
             missing_datasets=len({m.dataset for m in self._measured if not self._is_here(m)}),
             traffic=moved.traffic,
         )
+
+
+_ARRIVING: set[tuple[int, AssetId]] = set()
+
+
+@contextmanager
+def _alone(repo: Repository, asset: AssetId) -> Iterator[None]:
+    """Let no other thread of this process bring the same asset: they would share a lease."""
+    key = id(repo), asset
+    if key in _ARRIVING:
+        raise ConflictError(
+            "another thread is just bringing this here: try again when it is there", id=asset
+        )
+    _ARRIVING.add(key)
+    try:
+        yield
+    finally:
+        _ARRIVING.discard(key)
 
 
 _NOTHING = Moved(Traffic(), frozenset())

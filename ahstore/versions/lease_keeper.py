@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Sequence
 
 from ahstore.errors import LeaseLostError
-from ahstore.ids import PackId
+from ahstore.ids import LeaseId, PackId
 from ahstore.storage.cells import Cell, Cells, CellState, CellVersion
 from ahstore.storage.lease_record import HEARTBEAT_SECONDS
 from ahstore.storage.leases import Lease
@@ -69,6 +69,11 @@ class Held:
         self._kept: _Kept | None = kept
         self._long_at = time.monotonic() + HEARTBEAT_SECONDS
         self._watched = False
+
+    @property
+    def id(self) -> LeaseId:
+        """The lease that is held, alone or with other operations of this process."""
+        return self._get().lease.record.id
 
     def check(self) -> None:
         """Make sure that the lease holds, right before a commit point.

@@ -26,6 +26,8 @@ from ahstore.packs.place import Family, Kind, Place
 from ahstore.packs.writer import FinishedPack, PackWriter
 from ahstore.storage.cell_version import cell_folder
 from ahstore.storage.cells import Cell, CellConflictError, Cells, CellState, CellVersion
+from ahstore.storage.lease_record import LeaseStatus
+from ahstore.storage.leases import list_leases
 from ahstore.versions.finishing import Finishing
 from ahstore.versions.gc_plan import GC_CELL
 from ahstore.versions.locators import PLACES, encode_places
@@ -84,6 +86,20 @@ class WriteSession:
                 self._repo.index.add(*self._finished)
         finally:
             self._held.release()
+
+    def held_by_others(self) -> set[Cell]:
+        """Return the cells that other processes may be about to publish to, by their leases.
+
+        Only who has ended his lease, or is known to be dead, is not: silence, by which gc judges,
+        is not enough where another's work would be taken for rubbish.
+        """
+        return {
+            cell
+            for record in list_leases(self._repo.cells)
+            if record.id != self._held.id and record.status is not LeaseStatus.ENDED
+            if not record.holder.is_here() or record.holder.is_alive()
+            for cell in record.cells
+        }
 
     def beat(self) -> None:
         """Show that the writer lives, for work that puts nothing for long; cheap to call often."""
