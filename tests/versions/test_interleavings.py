@@ -6,9 +6,12 @@ What is seen in the end, and what each was told, must be as if one had been afte
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +19,7 @@ from ahstore.errors import AhError
 from ahstore.ids import AssetId, CommitId, new_entity_id
 from ahstore.objects.file import PATH
 from ahstore.storage.faults import FaultyStorage
+from ahstore.testing.s3_servers import S3Server
 from ahstore.upkeep.gc import collect
 from ahstore.upkeep.policy import Policy
 from ahstore.versions.adding.commits import create_asset_root
@@ -77,8 +81,7 @@ def put(repo: Repository, asset: AssetId, branch: str, **files: str) -> CommitId
     return made.commit
 
 
-def scene() -> Scene:
-    url = f"memory://interleavings-{next(_counter)}"
+def scene(url: str) -> Scene:
     repo = Repository.open(url, create=True)
     asset = AssetId(new_entity_id())
     create_asset_root(repo, asset, committer="ann")
@@ -139,8 +142,45 @@ def told(operation: Operation, repo: Repository, at: Scene) -> str:
         return type(error).__name__
 
 
-def in_order(*names: str) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    at = scene()
+@dataclass(frozen=True)
+class Kind:
+    """A kind of storage: where new stores go, and each how-manieth step is tried."""
+
+    new_url: Callable[[], str]
+    step: int = 1
+
+    @contextmanager
+    def scene(self) -> Iterator[Scene]:
+        at = scene(self.new_url())
+        try:
+            yield at
+        finally:
+            at.plain.close()
+
+
+def in_memory() -> str:
+    return f"memory://interleavings-{next(_counter)}"
+
+
+def on_disk(folder: Path) -> Callable[[], str]:
+    return lambda: (folder / f"store-{next(_counter)}").as_uri()
+
+
+def in_bucket(server: S3Server) -> Callable[[], str]:
+    return lambda: server.url(f"stores/{secrets.token_hex(8)}")
+
+
+@pytest.fixture
+def memory() -> Kind:
+    return Kind(in_memory)
+
+
+def in_order(kind: Kind, *names: str) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    with kind.scene() as at:
+        return _in_order(at, *names)
+
+
+def _in_order(at: Scene, *names: str) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     answers = {}
     for name in names:
         repo, _ = at.over()
@@ -168,41 +208,70 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize(("first", "second"), PAIRS)
-def test_two_operations_are_as_one_after_the_other(first: str, second: str) -> None:
-    """Else a commit that was acknowledged is lost, or a merge holds what neither side has."""
-    orders = [in_order(first, second), in_order(second, first)] if first != second else []
-    if not orders:
-        once, seen = in_order(first)
+def two_at_once(kind: Kind, first: str, second: str) -> None:
+    """Stop one before each of its steps while the other runs whole."""
+    orders = []
+    if first != second:
+        orders = [in_order(kind, first, second), in_order(kind, second, first)]
+    else:
+        once, seen = in_order(kind, first)
         orders = [({"a": once[first], "b": "AlreadyExistsError"}, seen)]
-    for point in range(200):
-        at = scene()
-        repo, faults = at.over()
-        other, _ = at.over()
-        answers: dict[str, str] = {}
-
-        def step_in(
-            _: str, at: Scene = at, other: Repository = other, answers: dict[str, str] = answers
-        ) -> None:
-            answers[second if second != first else "a"] = told(OPERATIONS[second], other, at)
-            other.leases.rest()
-
-        fault = faults.pause("*", step_in, skip=point)
-        answers[first if second != first else "b"] = told(OPERATIONS[first], repo, at)
-        repo.leases.rest()
-        if not fault.hits:
-            assert point > 4
-            return
-        if first == second:
-            assert sorted(answers.values()) == ["AlreadyExistsError", "done"], point
-            assert at.seen() == orders[0][1]
-        else:
-            assert any(_fits(answers, at.seen(), *order) for order in orders), (
-                point,
-                answers,
-                at.seen(),
-            )
+    for point in range(0, 300, kind.step):
+        with kind.scene() as at:
+            if not _tried_at(at, point, first, second, orders):
+                assert point > 4
+                return
     pytest.fail("it never ended")
+
+
+def _tried_at(at: Scene, point: int, first: str, second: str, orders: list[Any]) -> bool:
+    """Return whether the first had so many steps."""
+    repo, faults = at.over()
+    other, _ = at.over()
+    answers: dict[str, str] = {}
+
+    def step_in(_: str) -> None:
+        answers[second if second != first else "a"] = told(OPERATIONS[second], other, at)
+        other.leases.rest()
+
+    fault = faults.pause("*", step_in, skip=point)
+    answers[first if second != first else "b"] = told(OPERATIONS[first], repo, at)
+    repo.leases.rest()
+    if not fault.hits:
+        return False
+    seen = at.seen()
+    if first == second:
+        assert sorted(answers.values()) == ["AlreadyExistsError", "done"], point
+        assert seen == orders[0][1]
+    else:
+        assert any(_fits(answers, seen, *order) for order in orders), (point, answers, seen)
+    return True
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_two_operations_are_as_one_after_the_other(memory: Kind, first: str, second: str) -> None:
+    """Else a commit that was acknowledged is lost, or a merge holds what neither side has."""
+    two_at_once(memory, first, second)
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_two_operations_on_a_disk(tmp_path: Path, first: str, second: str) -> None:
+    two_at_once(Kind(on_disk(tmp_path), step=9), first, second)
+
+
+@pytest.mark.parametrize(("first", "second"), [("merge", "commit"), ("delete", "commit to dev")])
+def test_two_operations_in_a_bucket(s3_environment: S3Server, first: str, second: str) -> None:
+    two_at_once(Kind(in_bucket(s3_environment), step=13), first, second)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_two_operations_everywhere(
+    s3_environment: S3Server, tmp_path: Path, first: str, second: str
+) -> None:
+    two_at_once(Kind(on_disk(tmp_path)), first, second)
+    two_at_once(Kind(in_bucket(s3_environment), step=4), first, second)
 
 
 def _fits(
@@ -214,22 +283,45 @@ def _fits(
     return seen == then and answers == expected
 
 
-@pytest.mark.parametrize(
-    "first", ["undelete", "merge", "cherry-pick", "restore", "reset", "revert", "commit"]
-)
-def test_gc_at_any_moment_takes_nothing_that_comes_back(first: str) -> None:
-    """A branch brought back, or rows copied, while their bytes are being deleted."""
-    allowed = [in_order(first, "gc")[1], in_order("gc", first)[1]]
-    for point in range(300):
-        at = scene()
-        repo, faults = at.over()
-        other, _ = at.over()
-        fault = faults.pause(
-            "*", lambda _, at=at, other=other: told(OPERATIONS["gc"], other, at), skip=point
-        )
-        answer = told(OPERATIONS[first], repo, at)
-        repo.leases.rest()
-        assert at.seen() in allowed, (point, answer)
-        if not fault.hits:
-            return
+def with_gc_in_between(kind: Kind, first: str) -> None:
+    """Stop an operation before each of its steps while gc runs."""
+    allowed = [in_order(kind, first, "gc")[1], in_order(kind, "gc", first)[1]]
+    for point in range(0, 300, kind.step):
+        with kind.scene() as at:
+            repo, faults = at.over()
+            other, _ = at.over()
+            fault = faults.pause(
+                "*", lambda _, at=at, other=other: told(OPERATIONS["gc"], other, at), skip=point
+            )
+            answer = told(OPERATIONS[first], repo, at)
+            repo.leases.rest()
+            assert at.seen() in allowed, (point, answer)
+            if not fault.hits:
+                return
     pytest.fail("it never ended")
+
+
+BESIDE_GC = ["undelete", "merge", "cherry-pick", "restore", "reset", "revert", "commit"]
+
+
+@pytest.mark.parametrize("first", BESIDE_GC)
+def test_gc_at_any_moment_takes_nothing_that_comes_back(memory: Kind, first: str) -> None:
+    """A branch brought back, or rows copied, while their bytes are being deleted."""
+    with_gc_in_between(memory, first)
+
+
+@pytest.mark.parametrize("first", BESIDE_GC)
+def test_gc_at_any_moment_on_a_disk(tmp_path: Path, first: str) -> None:
+    with_gc_in_between(Kind(on_disk(tmp_path), step=9), first)
+
+
+def test_gc_at_any_moment_in_a_bucket(s3_environment: S3Server) -> None:
+    with_gc_in_between(Kind(in_bucket(s3_environment), step=17), "undelete")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("first", BESIDE_GC)
+def test_gc_at_any_moment_everywhere(s3_environment: S3Server, tmp_path: Path, first: str) -> None:
+    with_gc_in_between(Kind(on_disk(tmp_path)), first)
+    with_gc_in_between(Kind(in_bucket(s3_environment), step=4), first)
