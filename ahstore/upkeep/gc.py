@@ -278,10 +278,9 @@ class Collector:
         except MissingError:
             raise _PlanLostError from None
         if plan.phase == "open":
-            # What is named by nobody now, and not after all who might name it are done, is rubbish.
-            spare = self._spare_segments()
+            # Of what is there now is rubbish what nobody names when all who might name it are done.
+            self._segments = set(self._repo.storage.list(SEGMENTS))
             pins = self._holders.settle()  # step 4
-            self._segments = spare & self._spare_segments()
             staying = self._look_again(plan, marks, pins, marked)  # step 5
             final = tuple(pack for pack in plan.packs if pack not in staying)
             plan = self._swap(replace(plan, phase="final", packs=final))  # step 6
@@ -345,9 +344,10 @@ class Collector:
             if family is not None:
                 self._repo.storage.delete(pack_key(family, pack))
             self._monitor.advance(files=1)
-        for key in self._segments:
+        spare = self._segments & self._spare_segments() if self._segments else set()
+        for key in spare:
             self._repo.storage.delete(key)
-        self.report.leftovers += len(self._segments)
+        self.report.leftovers += len(spare)
         self._segments = set()
         self._monitor.finish()
 

@@ -51,7 +51,7 @@ def run_together(
 
 
 @pytest.mark.parametrize(
-    ("processes", "rounds"), [(4, 3), pytest.param(8, 25, marks=pytest.mark.long)]
+    ("processes", "rounds"), [(4, 3), pytest.param(8, 200, marks=pytest.mark.long)]
 )
 def test_of_several_processes_exactly_one_creates(
     s3_url: str, tmp_path: Path, processes: int, rounds: int

@@ -65,6 +65,19 @@ def test_former_heads_are_kept_as_told(house: House) -> None:
     assert check(house.repo).clean
 
 
+def test_segments_that_gc_replaces_go_with_the_packs(house: House) -> None:
+    """Of a million small files the index is a tenth: kept twice, space would not be given back."""
+    house.commit(a=house.noise(100_000))
+    house.deleted_branch()
+    house.repo.index.consolidate(everything=True)
+    house.repo.leases.rest()
+    (before,) = house.repo.storage.list("index/")
+    collect(house.repo, NOW)
+    (after,) = house.repo.storage.list("index/")
+    assert after != before
+    assert check(house.repo).clean
+
+
 def test_young_packs_are_left_alone(house: House) -> None:
     """What another tool is copying into the store looks like rubbish until its cells come."""
     house.deleted_branch()

@@ -25,7 +25,7 @@ from tests.upkeep.scenes import (
     restorer,
     undeleter,
 )
-from tests.upkeep.schedules import Actor, Random, Schedule
+from tests.upkeep.schedules import Actor, KilledError, Random, Schedule
 
 A, B = commit("own0"), commit("own1")
 TO_KEEP = commit("own0", "keep")
@@ -95,6 +95,33 @@ def test_every_order_with_one_switch(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(LONG))
 def test_every_order_with_one_switch_of_three(name: str) -> None:
     assert every_order_with_one_switch(name) > 50
+
+
+def killed_at_every_step(name: str, *, step: int = 1) -> int:
+    """Kill each actor at each of its steps; the others then run whole; return how many died."""
+    died = 0
+    for victim, steps in enumerate(steps_of(name)):
+        others = [(n, 1_000) for n in range(len(SCENES[name])) if n != victim]
+        for at in range(0, steps, step):
+            played = scene(name)
+            played.play(Schedule([(victim, 1_000), *others], kills=[(victim, at)]))
+            died += isinstance(played.actors[victim].error, KilledError)
+    return died
+
+
+WITH_GC = [name for name in SCENES if "gc" in name or "repack" in name]
+
+
+@pytest.mark.parametrize("name", WITH_GC)
+def test_killed_anywhere(name: str) -> None:
+    """Whoever dies, at a delete too, loses nobody's data, and the next gc takes what he left."""
+    assert killed_at_every_step(name, step=4) > 5
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", WITH_GC)
+def test_killed_at_every_step(name: str) -> None:
+    assert killed_at_every_step(name) > 20
 
 
 @dataclass
