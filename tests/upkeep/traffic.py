@@ -2,7 +2,7 @@
 
 ``traffic.py ROLE URL ASSET SECONDS SEED CLOCK`` where CLOCK is by how many seconds this process's
 clock is off. Every process takes the others for processes of other machines. A writer prints the id
-of each commit on ``main`` that was acknowledged to him.
+of each commit on ``main`` that was acknowledged to him, and goes on until there are two.
 """
 
 from __future__ import annotations
@@ -42,19 +42,20 @@ def shared(number: int) -> bytes:
     return random.Random(number).randbytes(3000)
 
 
-def write(repo: Repository, folder: Path, number: int) -> None:
+def write(repo: Repository, folder: Path, number: int) -> bool:
+    """Do something; return whether a commit on ``main`` was acknowledged."""
     branch = "main" if choose.random() < 0.6 else f"b{choose.randrange(3)}"
     refs = Refs(repo)
     if branch != "main":
         try:
             if choose.random() < 0.4:
                 refs.delete(asset, branch, "branch")
-                return
+                return False
             if refs.find(asset, branch) is None:
                 head = refs.get(asset, "main").commit
                 refs.create(asset, branch, "branch", head, by="w", via="main")
         except (ConflictError, NotFoundError, RuntimeError):
-            return
+            return False
     mine = folder / f"own-{os.getpid()}"
     mine.write_bytes(b"%d" % number)
     common = choose.randrange(12)
@@ -67,20 +68,22 @@ def write(repo: Repository, folder: Path, number: int) -> None:
                 repo, asset, branch, message="d", committer="w", delete=[f"common-{common}"]
             )
     except (ConflictError, NotFoundError):
-        return
-    if made is not None and branch == "main":
-        print(made.commit.hex(), flush=True)
+        return False
+    if made is None or branch != "main":
+        return False
+    print(made.commit.hex(), flush=True)
+    return True
 
 
 def main() -> None:
     repo = Repository.open(url)
     put_clock_off(repo)
-    number = 0
+    number = told = 0
     with tempfile.TemporaryDirectory() as name:
-        while time.monotonic() < end:
+        while time.monotonic() < end or (role == "write" and told < 2):
             number += 1
             if role == "write":
-                write(repo, Path(name), number)
+                told += write(repo, Path(name), number)
             else:
                 try:
                     collect(repo, Policy(retention=0, min_age=0, wait=5))
