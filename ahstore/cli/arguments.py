@@ -70,6 +70,7 @@ def run_options(command: Command) -> Command:
         click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End the run as failed after so long."),
         click.option("--retries", type=click.IntRange(min=0, max=100), metavar="N", help="Run the code again, N times at most, when it fails or takes too long."),
         click.option("--retry-wait", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait so long before the first retry (10), twice as long before the next."),
+        click.option("--reuse", is_flag=True, help="Take the result of an earlier run that did the same, if it is still there."),
         click.option("--at-once", type=click.IntRange(min=1), metavar="N", help="Queue the run: N queued runs work at once on this machine."),
         click.option("--wait", is_flag=True, help="Wait until the run has ended; exit 1 if it failed."),
         json_option,

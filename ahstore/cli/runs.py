@@ -105,6 +105,7 @@ def _number(value: object) -> str:
 
 def _made(run: Run) -> str:
     value = run.to_dict()
+    reused = f", the result of {value['reused_from']}" if value["reused_from"] else ""
     if value["commit"]:
-        return f": commit {short_id(value['commit'])} on branch {value['branch']}"
-    return f": evaluation {value['evaluation']}" if value["evaluation"] else ""
+        return f": commit {short_id(value['commit'])} on branch {value['branch']}{reused}"
+    return f": evaluation {value['evaluation']}{reused}" if value["evaluation"] else ""

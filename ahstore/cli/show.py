@@ -81,6 +81,8 @@ def _attempts(record: Mapping[str, Any]) -> Fields:
     fields: Fields = {}
     if record["resumes"]:
         fields["RESUMES"] = record["resumes"]
+    if record["reused_from"]:
+        fields["REUSED_FROM"] = record["reused_from"]
     if record["retries"]:
         fields["ATTEMPT"] = f"{record['attempt']} of {record['retries'] + 1}"
     if record["failed_attempts"]:

@@ -214,6 +214,7 @@ class Run:
             "reason": self.reason,
             "resumes": None if spec.resumes is None else spec.resumes.name,
             "retries": spec.retries.limit,
+            "reused_from": None if record.reused_from is None else record.reused_from.name,
             "start_time": iso_seconds(record.started or record.created),
             "status": self.status,
             "timeout_seconds": spec.timeout,

@@ -102,7 +102,7 @@ class Observer:
                 return None
             if published:
                 return self._succeeded(now)
-            return replace(now, fence_due=False, commit=None, evaluation=None)
+            return replace(now, fence_due=False, commit=None, evaluation=None, reused_from=None)
 
         return self._records.change(record, finish)
 
@@ -136,6 +136,9 @@ class Observer:
         """Tell whether the branch ever pointed to the run's commit, moved on or not since."""
         if record.commit is None or record.spec.branch is None:
             return False
+        if record.reused_from is not None:
+            # An older commit: the branch may have had it before, and lost it since.
+            return Refs(self._repo).is_under(record.spec.model, record.commit, [record.spec.branch])
         return branch_had(
             self._repo,
             record.spec.model,

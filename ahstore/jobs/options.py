@@ -19,6 +19,7 @@ class RunOptions(TypedDict, total=False):
         retries: how often the code is run again when it fails or takes too long, from the last
             checkpoint that it handed in.
         retry_wait: seconds before the first of them (10), doubled for each that follows.
+        reuse: if an earlier run of the model did the same and its result is still there, take that.
         with_changes: take what is not committed in the local working copy ``git_repo`` too, the
             checked-out commit being ``git_revision``; kept with the run as a patch.
     """
@@ -29,6 +30,7 @@ class RunOptions(TypedDict, total=False):
     checkpoints: str | None
     retries: int | None
     retry_wait: float | None
+    reuse: bool
     with_changes: bool
 
 

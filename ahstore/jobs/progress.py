@@ -1,4 +1,4 @@
-"""How far a run has come before its end: checkpoints that its code has committed, attempts that failed.
+"""How a run came to its end: checkpoints that its code committed, attempts that failed, work reused.
 
 Part of the run's record, so ``to_value`` and ``from_value`` are format (docs/format/runs.md).
 """
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ahstore.codec.canonical import Value
 from ahstore.errors import InvalidInputError
-from ahstore.ids import CommitId, check_address
+from ahstore.ids import CommitId, RunId, check_address, parse_entity_id
 
 CheckpointMode = Literal["own", "target", "none"]
 CHECKPOINT_MODES: tuple[CheckpointMode, ...] = ("own", "target", "none")
@@ -72,6 +72,27 @@ class Checkpoint:
             float(value["time"]),
             check_step(value["step"]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ReusedRun:
+    """The run whose result another took."""
+
+    run: RunId
+    name: str
+
+    def to_value(self) -> dict[str, Value]:
+        """Return the form that is stored."""
+        return {"run": self.run, "name": self.name}
+
+    @staticmethod
+    def from_value(value: Any) -> ReusedRun:
+        """Return what ``to_value`` stored.
+
+        Raises:
+            InvalidInputError, KeyError, TypeError: it is something else.
+        """
+        return ReusedRun(RunId(parse_entity_id(value["run"])), str(value["name"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from ahstore.codec.canonical import Value
 from ahstore.errors import ConflictError, CorruptError, InvalidInputError, NotFoundError
 from ahstore.ids import AssetId, CommitId, EvaluationId, RunId, check_address, parse_entity_id
-from ahstore.jobs.progress import Checkpoint, FailedAttempt
+from ahstore.jobs.progress import Checkpoint, FailedAttempt, ReusedRun
 from ahstore.jobs.spec import RunSpec
 from ahstore.storage.cells import Cell, CellConflictError, CellState, CellVersion
 from ahstore.storage.process import ProcessIdentity
@@ -70,6 +70,7 @@ class RunRecord:
             still to be fenced.
         checkpoint: the last that its code has committed while it ran.
         attempts: those that failed, after which there was or will be another.
+        reused_from: the run whose result it took, instead of doing the same again.
         publishing: a checkpoint that is about to be committed, perhaps has just been.
         number: of the cell's version.
         written: when that version was written, by the storage's clock.
@@ -96,6 +97,7 @@ class RunRecord:
     checkpoint: Checkpoint | None = None
     publishing: Checkpoint | None = None
     attempts: tuple[FailedAttempt, ...] = ()
+    reused_from: ReusedRun | None = None
     number: int = -1
     written: float = 0.0
 
@@ -141,6 +143,8 @@ class RunRecord:
             value["publishing"] = self.publishing.to_value()
         if self.attempts:
             value["attempts"] = [attempt.to_value() for attempt in self.attempts]
+        if self.reused_from is not None:
+            value["reused_from"] = self.reused_from.to_value()
         return value
 
     @staticmethod
@@ -183,6 +187,9 @@ def _decode(run: RunId, version: CellVersion) -> RunRecord:
         checkpoint=_optional_checkpoint(value.get("checkpoint")),
         publishing=_optional_checkpoint(value.get("publishing")),
         attempts=tuple(map(FailedAttempt.from_value, value.get("attempts", ()))),
+        reused_from=(
+            ReusedRun.from_value(value["reused_from"]) if "reused_from" in value else None
+        ),
         number=version.number,
         written=version.time,
     )

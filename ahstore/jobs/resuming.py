@@ -67,6 +67,7 @@ def submit_resume(
             code=code,
             volume=spec.volume if size is None else check_volume(size),
             timeout=spec.timeout if timeout is None else check_timeout(timeout),
+            reuse=False,
             resumes=Resumption(record.id, record.name, _step(record), spec.start),
         ),
         source,

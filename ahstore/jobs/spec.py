@@ -170,7 +170,8 @@ class RunSpec:
     ``branch`` is where a training commits, None for other runs. ``checkpoint`` is the version that
     a training continues, or the version that is evaluated. ``verifies`` is the version that a rerun
     is to make again. ``checkpoints`` says where what the code hands in while it runs is committed;
-    ``resumes`` which run this one goes on with.
+    ``resumes`` which run this one goes on with, ``reuse`` that the result of an earlier run that did
+    the same will do.
     """
 
     type: RunType
@@ -187,6 +188,7 @@ class RunSpec:
     checkpoints: CheckpointMode = "own"
     retries: Retries = NO_RETRIES
     resumes: Resumption | None = None
+    reuse: bool = False
 
     @property
     def start(self) -> PinnedVersion | None:
@@ -226,6 +228,8 @@ class RunSpec:
             value["retries"] = self.retries.to_value()
         if self.resumes is not None:
             value["resumes"] = self.resumes.to_value()
+        if self.reuse:
+            value["reuse"] = True
         return value
 
     @staticmethod
@@ -265,6 +269,7 @@ def _decode(value: Any) -> RunSpec:
         checkpoints=check_checkpoints(value.get("checkpoints")),
         retries=Retries.from_value(value["retries"]) if "retries" in value else NO_RETRIES,
         resumes=Resumption.from_value(value["resumes"]) if "resumes" in value else None,
+        reuse=bool(value.get("reuse", False)),
     )
 
 

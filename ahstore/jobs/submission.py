@@ -235,6 +235,7 @@ def _submit(
         timeout=timeout,
         checkpoints=checkpoints,
         retries=retries,
+        reuse=bool(options.get("reuse")),
     )
     return Submission(spec, found.source, found.changes, found.notices)
 

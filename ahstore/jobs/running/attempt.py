@@ -26,6 +26,7 @@ from ahstore.jobs.metrics import MetricsTail
 from ahstore.jobs.progress import format_step
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.running.checkpoints import Checkpointer
+from ahstore.jobs.running.reuse import find_same
 from ahstore.jobs.running.spool import Spool
 from ahstore.jobs.running.surroundings import Inspection, describe
 from ahstore.jobs.running.usage import folder_usage
@@ -69,13 +70,15 @@ class Surroundings:
 class Attempt:
     """One go at a run. ``record`` is the run's as this has last written it.
 
-    ``command`` is what was run, ``started`` when, by the storage's clock.
+    ``command`` is what was run, ``started`` when, by the storage's clock; ``same`` the earlier run
+    whose result will do, if it was asked for and there is one: then nothing was run.
     """
 
     def __init__(self, around: Surroundings, record: RunRecord) -> None:
         self.record = record
         self.command: tuple[str, ...] = ()
         self.started = 0.0
+        self.same: RunRecord | None = None
         self._around = around
         self._spec = record.spec
         self._workspace = around.workspace
@@ -94,14 +97,20 @@ class Attempt:
             StopRequestedError, RunOverError: the run is not to go on.
             AhError: code or inputs can't be had.
         """
-        folder = self._fetch()
+        folder, inspection = self._fetch_code()
+        if self._spec.reuse and self.record.attempt == 1 and self._finds_same(inspection):
+            return
+        self._fetch_inputs()
+        if not self._environment:
+            self._environment = self._describe(inspection)
+        self._around.on_phase("inputs")
         self.started = self._around.repo.storage.now()
         ending = self._execute(folder)
         self._note_outcome(ending)
         self._judge(ending)
 
-    def _fetch(self) -> str:
-        """Bring the code and the inputs, and return the folder to run in."""
+    def _fetch_code(self) -> tuple[str, Inspection]:
+        """Bring the code, and return the folder to run in, with the interpreter being asked."""
         code, workspace = self._spec.code, self._workspace
         self._log.note(f"code: {code.repo} {code.revision} ({code.commit[:8]}) {code.subpath}")
         git = Git(caller_environment(), poll=self._poll)
@@ -118,14 +127,32 @@ class Attempt:
         inspection = Inspection(
             executable_argv(PYTHONS)[0], self._run_environment(), self._workspace.tmp
         )
-        self._log.note(f"dataset: {self._spec.dataset} ({self._spec.dataset.commit.hex()[:8]})")
-        self._download(self._spec.dataset.commit, workspace.dataset)
-        self._fetch_checkpoint()
-        self._environment = describe(
-            inspection.result(), self._run_environment(), self._spec.params
+        return folder, inspection
+
+    def _describe(self, inspection: Inspection) -> dict[str, Value]:
+        return describe(inspection.result(), self._run_environment(), self._spec.params)
+
+    def _finds_same(self, inspection: Inspection) -> bool:
+        """Look for an earlier run that did the same."""
+        environment, command = self._describe(inspection), self.command
+        self._environment = environment
+        self.same = find_same(
+            self._around.hub, self._around.records, self._spec, command, environment
         )
-        self._around.on_phase("inputs")
-        return folder
+        if self.same is None:
+            self._log.note("no earlier run did the same: runs")
+            return False
+        self._log.note(f"run {self.same.name} did the same: its result is taken")
+        self.record = self._around.records.change(
+            self.record, lambda now: replace(now, command=command, environment=environment)
+        )
+        self._around.on_phase("same")
+        return True
+
+    def _fetch_inputs(self) -> None:
+        self._log.note(f"dataset: {self._spec.dataset} ({self._spec.dataset.commit.hex()[:8]})")
+        self._download(self._spec.dataset.commit, self._workspace.dataset)
+        self._fetch_checkpoint()
 
     def _fetch_checkpoint(self) -> None:
         """Bring what the code goes on from: the last that it handed in, else what it was given."""

@@ -16,10 +16,12 @@ from ahstore.hub.hub import Hub
 from ahstore.ids import CommitId, EvaluationId
 from ahstore.jobs.code.command import program_name
 from ahstore.jobs.code.laying_out import patch_file
+from ahstore.jobs.progress import ReusedRun
 from ahstore.jobs.provenance.verdict import VERDICT_KEY, judge
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.running.metadata import METADATA_NAME, encode_metadata, history_of
 from ahstore.jobs.running.outputs import explain, has_files, read_metrics, read_results
+from ahstore.jobs.running.reuse import put_on_branch
 from ahstore.jobs.running.watch import check_goes_on
 from ahstore.jobs.running.workspace import Workspace
 from ahstore.jobs.spec import PinnedVersion, RunSpec
@@ -50,6 +52,7 @@ class Publication:
         self._command = tuple(command)
         self._started = started
         self._on_phase = on_phase
+        self._reused: ReusedRun | None = None
 
     def publish(self) -> RunRecord:
         """Publish and return the run's record, which says what was published.
@@ -67,6 +70,22 @@ class Publication:
             self._record_results()
         else:
             self._record_verdict()
+        self._on_phase("committed")
+        return self._record
+
+    def take(self, earlier: RunRecord) -> RunRecord:
+        """Publish what an earlier run made as the result of this one; raises what `publish` does."""
+        self._hub.get_asset_by_id(self._spec.model)
+        self._reused = earlier.reused_from or ReusedRun(earlier.id, earlier.name)
+        if self._spec.type == "train":
+            put_on_branch(
+                self._hub.repo,
+                self._record,
+                earlier,
+                guard=lambda commit: self._enter(commit=commit),
+            )
+        else:
+            self._enter(evaluation=earlier.evaluation)
         self._on_phase("committed")
         return self._record
 
@@ -159,7 +178,12 @@ class Publication:
         def edit(now: RunRecord) -> RunRecord:
             check_goes_on(now, self._record)
             return replace(
-                now, state="Committing", commit=commit, evaluation=evaluation, publishing=None
+                now,
+                state="Committing",
+                commit=commit,
+                evaluation=evaluation,
+                publishing=None,
+                reused_from=self._reused,
             )
 
         self._on_phase("before-committing")

@@ -199,7 +199,8 @@ class Supervision:
             started=attempt.started,
             on_phase=self._on_phase,
         )
-        self._record = publication.publish()
+        same = attempt.same
+        self._record = publication.publish() if same is None else publication.take(same)
         self._log.note(_describe_made(self._record))
 
     def _run_code(self) -> Attempt:
@@ -265,6 +266,7 @@ class Supervision:
                     fence_due=False,
                     commit=self._record.commit,
                     evaluation=self._record.evaluation,
+                    reused_from=self._record.reused_from,
                     ended=self._repo.storage.now(),
                 )
             if now.is_over or now.supervisor != self._record.supervisor:
@@ -276,6 +278,7 @@ class Supervision:
                 commit=None,
                 evaluation=None,
                 publishing=None,
+                reused_from=None,
                 ended=self._repo.storage.now(),
             )
 
@@ -297,6 +300,11 @@ class Supervision:
 
 
 def _describe_made(record: RunRecord) -> str:
+    if record.reused_from is not None and record.commit is not None:
+        made, name = record.commit.hex(), record.reused_from.name
+        return f"branch {record.spec.branch} has commit {made}, as {name} made it"
+    if record.reused_from is not None:
+        return f"evaluation {record.evaluation} of {record.reused_from.name} stands"
     if record.commit is not None:
         return f"committed {record.commit.hex()} to branch {record.spec.branch}"
     verdict = record.outcome.get("verdict")
