@@ -230,10 +230,14 @@ while True:
 
 # Deaths: the branch is old or new, the record says which.
 
+LONG = pytest.mark.long
 BEFORE = ["checkpoint", "before-publishing", "publishing"]
 
 
-@pytest.mark.parametrize("phase", [*BEFORE, "checkpoint-committed"])
+@pytest.mark.parametrize(
+    "phase",
+    [*(pytest.param(p, marks=LONG) for p in BEFORE[:2]), "publishing", "checkpoint-committed"],
+)
 def test_a_supervisor_killed_while_it_commits_a_checkpoint(
     phase: str, house: House, odd: Any
 ) -> None:
@@ -251,8 +255,13 @@ def test_a_supervisor_killed_while_it_commits_a_checkpoint(
     assert house.head("b") is None
 
 
-@pytest.mark.parametrize("phase", BEFORE)
-@pytest.mark.parametrize("checkpoints", ["own", "target"])
+@pytest.mark.parametrize(
+    ("phase", "checkpoints"),
+    [
+        *(("publishing", "own"), ("publishing", "target")),
+        *(pytest.param(p, c, marks=LONG) for p in BEFORE[:2] for c in ("own", "target")),
+    ],
+)
 def test_a_paused_supervisor_declared_dead_commits_no_checkpoint(
     phase: str, checkpoints: str, house: House, odd: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -227,8 +227,20 @@ def diverged(house: House) -> CommitId:
     return made.commit
 
 
-@pytest.mark.parametrize("how", ["new", "diverged"])
-@pytest.mark.parametrize("phase", ["same", "before-committing", "committing", "committed"])
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    ("phase", "how"),
+    [
+        *(("committing", "diverged"), ("committed", "new")),
+        *(pytest.param(p, "new", marks=LONG) for p in ("same", "before-committing", "committing")),
+        *(
+            pytest.param(p, "diverged", marks=LONG)
+            for p in ("same", "before-committing", "committed")
+        ),
+    ],
+)
 def test_a_supervisor_killed_while_it_takes_a_result(
     phase: str, how: str, house: House, counted: Path, odd: Any
 ) -> None:
@@ -249,7 +261,7 @@ def test_a_supervisor_killed_while_it_takes_a_result(
     assert times(counted) == 1
 
 
-@pytest.mark.parametrize("how", ["new", "diverged"])
+@pytest.mark.parametrize("how", ["new", pytest.param("diverged", marks=LONG)])
 def test_a_paused_supervisor_declared_dead_takes_nothing(
     how: str, house: House, counted: Path, odd: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
