@@ -371,5 +371,6 @@ def test_the_matrix_is_whole() -> None:
         text = (ROOT / "ahstore" / "jobs" / "running" / f"{name}.py").read_text()
         told |= {line.partition('on_phase("')[2].partition('"')[0] for line in text.splitlines()}
     known = {*BEFORE_PUBLICATION, *AFTER_PUBLICATION, "queued"}
-    assert told - {""} - {"back-off"} == known  # back-off: test_retries.py
+    elsewhere = {"back-off", "same"}  # test_retries.py, test_reuse.py
+    assert told - {""} - elsewhere == known
     assert {(victim, kind) for victim, kind, _ in SHORT} >= {("supervisor", k) for k in KINDS[1:]}
