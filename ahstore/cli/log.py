@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from ahstore.cli.arguments import json_option
 from ahstore.cli.emit import emit, emit_json_list
 from ahstore.cli.graph import Graph
 from ahstore.cli.lazy import Verb
+from ahstore.cli.metadata import metadata_lines
 from ahstore.cli.paths import PATH
 from ahstore.cli.quantity import short_id
 from ahstore.cli.session import Session, pass_session
@@ -144,7 +144,8 @@ def _lines(commit: Record, oneline: bool) -> list[str]:
     lines.append(f"Committer: {clean(commit['committer'])}")
     lines.append(f"Date:      {local_time(commit['creation_date'])}")
     if commit["metadata"]:
-        lines.append(f"Metadata:  {clean(json.dumps(commit['metadata']))}")
+        first, *more = metadata_lines(commit["metadata"])
+        lines += [f"Metadata:  {first}", *(f"           {line}" for line in more)]
     message = commit["message"].strip().splitlines() or [""]
     return [*lines, "", *(f"    {clean(line)}".rstrip() for line in message)]
 

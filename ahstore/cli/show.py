@@ -14,6 +14,7 @@ from ahstore.cli.arguments import json_option
 from ahstore.cli.emit import emit, emit_json
 from ahstore.cli.lazy import FormGroup, Verb
 from ahstore.cli.log import local_time
+from ahstore.cli.metadata import metadata_lines
 from ahstore.cli.paths import PATH
 from ahstore.cli.quantity import age, count, exact_size, short_id
 from ahstore.cli.session import Session, pass_session
@@ -219,7 +220,7 @@ def _version_fields(session: Session, record: Mapping[str, Any]) -> Fields:
         "META_RANGE_ID": record["meta_range_id"],
     }
     if record["metadata"]:
-        fields["METADATA"] = clean(json.dumps(record["metadata"]))
+        fields["METADATA"] = metadata_lines(record["metadata"])
     return fields
 
 

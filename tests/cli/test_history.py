@@ -42,7 +42,7 @@ def test_log_draws_and_filters(crossed: Ah) -> None:
     assert messages(crossed, "--since", "2999-01-01") == []
     assert json.loads(crossed("log", "img/digits", "--graph", "--json").out)[0]["message"] == "Both"
     full = crossed("log", "img/digits:dev", "-n", "1").lines
-    assert 'Metadata:  {"lr": 0.1}' in full
+    assert "Metadata:  lr: 0.1" in full
     graph = crossed("log", "img/digits", "--graph").lines
     assert graph[1].startswith("|\\ Merge:")
     assert all(line[0] in "*|" for line in graph[:-6])
@@ -67,7 +67,7 @@ def test_what_a_branch_was(crossed: Ah) -> None:
 def test_show_tells_what_changed(crossed: Ah) -> None:
     assert "CHANGES:        1 added (+2B)" in crossed("show", "img/digits:main~1").lines
     assert "CHANGES:        1 modified (+0B)" in crossed("show", "img/digits:main").lines
-    assert 'METADATA:       {"lr": 0.1}' in crossed("show", "img/digits:dev").lines
+    assert "METADATA:       lr: 0.1" in crossed("show", "img/digits:dev").lines
     shown = json.loads(crossed("show", "img/digits:main~1", "--json").out)
     assert shown["changes"] == {"added": 1, "deleted": 0, "grown_bytes": 2, "modified": 0}
 
@@ -101,6 +101,39 @@ def test_revert_and_cherry_pick(crossed: Ah) -> None:
     assert crossed("revert", "img/digits", "main~4").code == 2, "a merge needs --mainline"
     assert crossed("revert", "img/digits", "dev", "--strategy", "replace").code == 2
     assert crossed("cherry-pick", "img/digits", "dev", "--expect", made["id"]).code == 3
+
+
+def test_metadata_reads_well_and_is_whole_as_json(crossed: Ah) -> None:
+    Path("m.txt").write_text("1")
+    given = {"epoch": 3, "note": "as \u00fcsual: two\nlines", "tag": "3", "none": None, "empty": ""}
+    words = [f"{key}={json.dumps(value)}" for key, value in given.items()]
+    words += ['run={"name": "asset-hub-x", "params": {"lr": 0.1, "sizes": [1, 2]}, "bare": {}}']
+    options = [word for pair in words for word in ("--metadata", pair)]
+    assert crossed("commit", "img/digits", "-m", "M", "-a", "m.txt", *options).code == 0
+    shown = [
+        'empty: ""',
+        "epoch: 3",
+        "none: null",
+        'note: "as \u00fcsual: two\\nlines"',
+        "run.bare: {}",
+        "run.name: asset-hub-x",
+        "run.params.lr: 0.1",
+        "run.params.sizes: [1, 2]",
+        'tag: "3"',
+    ]
+    log = crossed("log", "img/digits", "-n", "1").lines
+    assert log[3:-2] == [f"Metadata:  {shown[0]}", *(" " * 11 + line for line in shown[1:])]
+    graph = crossed("log", "img/digits", "--graph", "-n", "1").lines
+    assert [line.lstrip("* |") for line in graph[3:12]] == [f"Metadata:  {shown[0]}", *shown[1:]]
+    block = crossed("show", "img/digits:main").lines
+    assert block[-len(shown) :] == [
+        f"METADATA:       {shown[0]}",
+        *(" " * 16 + s for s in shown[1:]),
+    ]
+    run = {"name": "asset-hub-x", "params": {"lr": 0.1, "sizes": [1, 2]}, "bare": {}}
+    for command in (("log", "img/digits", "-n", "1", "--json"), ("show", "img/digits:main", "--json")):
+        told = json.loads(crossed(*command).out)
+        assert (told[0] if isinstance(told, list) else told)["metadata"] == given | {"run": run}
 
 
 def test_restore(crossed: Ah) -> None:
