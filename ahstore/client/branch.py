@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ahstore.client import describe, history
 from ahstore.client.core import check_sequence
+from ahstore.client.left_out import LeftOut
 from ahstore.client.transaction import Transaction
 from ahstore.client.version import Additions, Version, as_additions
 from ahstore.errors import InvalidInputError
@@ -79,7 +80,7 @@ class Branch(Version):
             expect=expected,
             metadata=dict(metadata) if metadata else None,
             rehash=rehash,
-            monitor=monitor,
+            monitor=LeftOut(self._core.notify, monitor),
         )
         if made is None:
             self._core.notify("Nothing to commit: the branch has all of this already")

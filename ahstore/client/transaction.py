@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, overload
 
 from ahstore.client import describe
+from ahstore.client.left_out import LeftOut
 from ahstore.errors import ConflictError, InvalidInputError
 from ahstore.ids import CommitId
 from ahstore.versions.publish import Signature
@@ -114,7 +115,8 @@ class Transaction:
         if isinstance(content, bytes | bytearray | memoryview):
             self._changes.put_bytes(path, memoryview(content), executable=executable)
         elif isinstance(content, str | os.PathLike):
-            self._changes.put_local(path, os.fspath(content))
+            told = LeftOut(self._branch.asset.core.notify)
+            self._changes.put_local(path, os.fspath(content), monitor=told)
         elif hasattr(content, "read"):
             self._changes.put_stream(path, content, executable=executable)
         else:

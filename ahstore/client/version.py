@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ahstore.client import describe, history
 from ahstore.client.core import check_sequence
 from ahstore.client.history import LogOptions
+from ahstore.client.left_out import LeftOut
 from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.ids import CommitId
 from ahstore.versions.comparing.diff import RENAME_LIMIT, diff
@@ -273,7 +274,7 @@ class Version:
             add=as_additions(add),
             delete=check_sequence(delete, "delete"),
             rehash=rehash,
-            monitor=monitor,
+            monitor=LeftOut(self._core.notify, monitor),
         )
         return [describe.change(change) for change in changes]
 

@@ -15,5 +15,8 @@ class Monitor:
     def finish(self) -> None:
         """End the phase."""
 
+    def left_out(self, path: str) -> None:
+        """Take note of a local file or folder that is not added: a killed download left it."""
+
 
 SILENT = Monitor()

@@ -131,7 +131,10 @@ def test_metadata_reads_well_and_is_whole_as_json(crossed: Ah) -> None:
         *(" " * 16 + s for s in shown[1:]),
     ]
     run = {"name": "asset-hub-x", "params": {"lr": 0.1, "sizes": [1, 2]}, "bare": {}}
-    for command in (("log", "img/digits", "-n", "1", "--json"), ("show", "img/digits:main", "--json")):
+    for command in (
+        ("log", "img/digits", "-n", "1", "--json"),
+        ("show", "img/digits:main", "--json"),
+    ):
         told = json.loads(crossed(*command).out)
         assert (told[0] if isinstance(told, list) else told)["metadata"] == given | {"run": run}
 

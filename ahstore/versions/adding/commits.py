@@ -89,7 +89,7 @@ def commit_files(
     check_ref_name(branch, what="branch name")
     signature = Signature(message, committer, metadata or {})
     deletions = parse_deletes(delete)
-    files = walk(parse_adds(add))
+    files = walk(parse_adds(add), left_out=monitor.left_out)
     changes: list[Change] = []
     with _Remembering(repo) as after, repo.session([ref_cell(asset, branch)]) as session:
         seen = Seen.now(repo, asset, branch)  # before hours of hashing
@@ -164,7 +164,7 @@ def commit_tree(
     """
     check_ref_name(branch, what="branch name")
     signature = Signature(message, committer, metadata or {})
-    files = walk(parse_adds(add))
+    files = walk(parse_adds(add), left_out=monitor.left_out)
     changes: list[Change] = []
     with _Remembering(repo) as after, repo.session([ref_cell(asset, branch)]) as session:
         sink = StoringSink(repo, session)
@@ -245,7 +245,7 @@ def preview(
         As :func:`commit_files`.
     """
     deletions = parse_deletes(delete)
-    files = walk(parse_adds(add))
+    files = walk(parse_adds(add), left_out=monitor.left_out)
     tree = repo.files(commit)
     contents = _ingested(repo, files, HashingSink(), tree, rehash=rehash, monitor=monitor)
     _, changes = compare(tree, _change_set(contents, tree, deletions))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,8 @@ from ahstore.index.stamps import STAMP_BYTES, Stamp, pack, stamp, unpack
 from ahstore.names import check_object_path
 from ahstore.versions.adding.changes import Addition
 from ahstore.versions.crew import processes, run_shares
+from ahstore.versions.part_names import SUFFIX as PART_SUFFIX
+from ahstore.versions.part_names import is_part_name
 
 SHARE_FROM_FILES = 8192
 _PLAIN_LENGTH = 63
@@ -84,8 +86,13 @@ class Walked:
         return sorted(found)
 
 
-def walk(additions: Iterable[Addition]) -> Walked:
+def walk(
+    additions: Iterable[Addition], *, left_out: Callable[[str], None] = lambda _: None
+) -> Walked:
     """Return every file of the additions.
+
+    What a download that was killed has left in an added folder is no file of the user's, and is
+    left out: ``left_out`` is told where it is. Who names it himself gets it.
 
     Raises:
         ObjectNotFoundError: something vanished meanwhile.
@@ -94,7 +101,7 @@ def walk(additions: Iterable[Addition]) -> Walked:
     found = Walked()
     try:
         for addition in additions:
-            _walk_one(addition, found)
+            _walk_one(addition, found, left_out)
         found.folders.sort(key=lambda folder: folder.prefix)
         found.singles.sort(key=lambda file: file.path)
         _check_paths(found)
@@ -111,10 +118,10 @@ def walk(additions: Iterable[Addition]) -> Walked:
     return found
 
 
-def _walk_one(addition: Addition, found: Walked) -> None:
+def _walk_one(addition: Addition, found: Walked, left_out: Callable[[str], None]) -> None:
     if addition.is_folder:
         root = os.path.realpath(addition.local)
-        for folder in _walk_folder(root, addition.local, addition.path, found.singles):
+        for folder in _walk_folder(root, addition.local, addition.path, found.singles, left_out):
             found.folders.append(folder)
         return
     local, there = addition.local, os.lstat(addition.local)
@@ -125,7 +132,11 @@ def _walk_one(addition: Addition, found: Walked) -> None:
 
 
 def _walk_folder(
-    root: str, folder: str, path: str, singles: list[LocalFile]
+    root: str,
+    folder: str,
+    path: str,
+    singles: list[LocalFile],
+    left_out: Callable[[str], None],
 ) -> Iterator[LocalFolder]:
     # An explicit stack: a hostile depth of folders must not exhaust Python's.
     pending = [(folder, path)]
@@ -140,9 +151,16 @@ def _walk_folder(
                 elif entry.is_symlink():
                     singles.append(_linked(root, entry, prefix + entry.name))
                 elif entry.is_dir(follow_symlinks=False):
-                    pending.append((entry.path, prefix + entry.name))
+                    if is_part_name(entry.name):
+                        left_out(entry.path)
+                    else:
+                        pending.append((entry.path, prefix + entry.name))
                 else:
                     raise _not_regular(entry.path)
+        if PART_SUFFIX in "/".join(names):
+            for name in filter(is_part_name, names):
+                left_out(os.path.join(folder, name))
+            names = [name for name in names if not is_part_name(name)]
         if names:
             yield LocalFolder(folder, prefix, names)
 

@@ -12,9 +12,9 @@ import contextlib
 import errno
 import itertools
 import os
-import secrets
 
 from ahstore.errors import InvalidInputError, StorageError, StorageFullError
+from ahstore.versions.part_names import draw_part_suffix, part_name
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN_CHILD = _OPEN | os.O_NOFOLLOW
@@ -126,11 +126,11 @@ class TargetFolder:
 
     def renew_names(self) -> None:
         """Make spare names differ from those of the process that this one was forked from."""
-        self._suffix = f".{secrets.token_hex(6)}.ahpart"
+        self._suffix = draw_part_suffix()
 
     def spare_name(self) -> str:
         """Return a name that nobody else uses. The real one might be too long with a suffix."""
-        return f".{next(self._spare)}{self._suffix}"
+        return part_name(next(self._spare), self._suffix)
 
     def enter(self, path: str) -> Folder:
         """Return the folder that an object's path leads to, made if it is not there.

@@ -26,7 +26,7 @@ from ahstore.versions.adding.ingest import Ingest
 from ahstore.versions.adding.reading import BLOCK_BYTES, Content
 from ahstore.versions.adding.walk import walk
 from ahstore.versions.history.closure import check_rows_kept
-from ahstore.versions.monitor import SILENT
+from ahstore.versions.monitor import SILENT, Monitor
 from ahstore.versions.publish import Proposal, Signature, publish
 from ahstore.versions.refs import Refs, check_expected, ref_cell
 from ahstore.versions.repository import Repository
@@ -104,7 +104,7 @@ class Transaction:
             writer.write(block)
         self._put(path, writer.finish(), executable=executable)
 
-    def put_local(self, path: str, local: str) -> None:
+    def put_local(self, path: str, local: str, *, monitor: Monitor = SILENT) -> None:
         """Let ``path`` be a local file, or, of a local folder, have its files below it.
 
         Raises:
@@ -119,7 +119,7 @@ class Transaction:
         if path.endswith("/") and not is_folder:
             raise InvalidInputError(f"{local} is a file: give {path + os.path.basename(local)!r}")
         self._check_open()
-        walked = walk([Addition(local, target, is_folder)])
+        walked = walk([Addition(local, target, is_folder)], left_out=monitor.left_out)
         for each in walked.paths():
             self._view.check_place(each)
         repo = self._repo
