@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,8 +20,9 @@ from ahstore.cli.paths import PATH
 from ahstore.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from ahstore.client.ref import Commit
-    from ahstore.versions.history.merge import Strategy
 
 
 def _options(command: Command) -> Command:
@@ -53,71 +54,36 @@ def _options(command: Command) -> Command:
 @click.command(cls=Verb)
 @_options
 @pass_session
-def revert(
-    session: Session,
-    path: str,
-    commit: str,
-    message: str | None,
-    mainline: int | None,
-    strategy: Strategy,
-    metadata: tuple[str, ...],
-    expect: str | None,
-    as_json: bool,
-) -> None:
+def revert(session: Session, /, path: str, commit: str, **options: Any) -> None:
     """Undo on a branch what COMMIT changed, by a commit of its own.
 
     COMMIT is a reference of the same asset. Where an object was changed again since, nothing is
     done, the objects are named, and the exit status is 3.
     """
-    made = (
-        session.store()
-        .branch(path)
-        .revert(
-            commit,
-            msg=message,
-            mainline=mainline,
-            strategy=strategy,
-            expect=expect,
-            metadata=parse_pairs(metadata, "metadata"),
-        )
-    )
-    _tell(made, as_json)
+    _pick(session.store().branch(path).revert, commit, **options)
 
 
 @click.command("cherry-pick", cls=Verb)
 @_options
 @pass_session
-def cherry_pick(
-    session: Session,
-    path: str,
-    commit: str,
-    message: str | None,
-    mainline: int | None,
-    strategy: Strategy,
-    metadata: tuple[str, ...],
-    expect: str | None,
-    as_json: bool,
-) -> None:
+def cherry_pick(session: Session, /, path: str, commit: str, **options: Any) -> None:
     """Do again on a branch what COMMIT, a reference of the same asset, changed.
 
     Where the branch changed an object otherwise, nothing is done, the objects are named, and the
     exit status is 3.
     """
-    made = (
-        session.store()
-        .branch(path)
-        .cherry_pick(
-            commit,
-            msg=message,
-            mainline=mainline,
-            strategy=strategy,
-            expect=expect,
-            metadata=parse_pairs(metadata, "metadata"),
-        )
-    )
-    _tell(made, as_json)
+    _pick(session.store().branch(path).cherry_pick, commit, **options)
 
 
-def _tell(made: Commit | None, as_json: bool) -> None:
+def _pick(
+    act: Callable[..., Commit | None],
+    commit: str,
+    *,
+    message: str | None,
+    metadata: Sequence[str],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    made = act(commit, msg=message, metadata=parse_pairs(metadata, "metadata"), **options)
     if as_json:
         emit_json(None if made is None else made.to_dict())

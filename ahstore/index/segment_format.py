@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ahstore.codec.digests import checksum64
-from ahstore.errors import CorruptError, UnsupportedError
+from ahstore.codec.ends import END_BYTES, check_version, open_end, seal_end
+from ahstore.errors import CorruptError
 from ahstore.ids import PackId
 from ahstore.packs import format as pack_format
 from ahstore.packs.place import (
@@ -44,9 +45,8 @@ BLOCK_NODES = 1024
 
 _HEADER = struct.Struct(">4sB3s")
 _TRAILER = struct.Struct(">QQ8s8s16sB3s")
-_TRAILER_END = struct.Struct(">8s4s")
 HEADER_BYTES = _HEADER.size
-TRAILER_BYTES = _TRAILER.size + _TRAILER_END.size
+TRAILER_BYTES = _TRAILER.size + END_BYTES
 MAX_RECORDS = 2**40
 MAX_PACKS = 2**32
 _ZEROS = b"\0\0\0"
@@ -121,14 +121,14 @@ def check_header(data: bytes) -> None:
     """
     if len(data) != HEADER_BYTES or data[:4] != MAGIC:
         raise CorruptError("not a segment: its first bytes are wrong")
-    _check_version(data[4])
+    check_version(data[4], VERSION, what="a segment")
     if data != encode_header():
         raise CorruptError("a damaged header")
 
 
 def encode_trailer(segment: PackId, layout: Layout, packs: bytes, root: bytes) -> bytes:
     """Return the last bytes of a segment."""
-    head = _TRAILER.pack(
+    fields = _TRAILER.pack(
         layout.records,
         layout.packs,
         checksum64(packs),
@@ -137,7 +137,7 @@ def encode_trailer(segment: PackId, layout: Layout, packs: bytes, root: bytes) -
         VERSION,
         _ZEROS,
     )
-    return head + _TRAILER_END.pack(checksum64(head), TRAILER_MAGIC)
+    return seal_end(fields, TRAILER_MAGIC)
 
 
 def decode_trailer(data: bytes, *, size: int) -> Trailer:
@@ -147,13 +147,9 @@ def decode_trailer(data: bytes, *, size: int) -> Trailer:
         CorruptError: they are damaged, or do not fit the size.
         UnsupportedError: a later version wrote them.
     """
-    if len(data) != TRAILER_BYTES or data[-4:] != TRAILER_MAGIC:
-        raise CorruptError("not a segment, or truncated: it does not end with a trailer")
-    head = data[: _TRAILER.size]
-    if _TRAILER_END.unpack_from(data, _TRAILER.size)[0] != checksum64(head):
-        raise CorruptError("the trailer is damaged")
-    records, packs, packs_checksum, root_checksum, segment, version, zeros = _TRAILER.unpack(head)
-    _check_version(version)
+    fields = open_end(data, TRAILER_MAGIC, size=_TRAILER.size, what="a segment")
+    records, packs, packs_checksum, root_checksum, segment, version, zeros = _TRAILER.unpack(fields)
+    check_version(version, VERSION, what="a segment")
     if zeros != _ZEROS or not 0 < records <= MAX_RECORDS or not 0 < packs <= MAX_PACKS:
         raise CorruptError("the trailer makes no sense")
     layout = layout_of(records, packs)
@@ -256,10 +252,3 @@ def find_in_block(block: bytes, key: bytes) -> Iterator[bytes]:
             at = block.find(key, at + RECORD_BYTES)
         else:
             at = block.find(key, at + 1)
-
-
-def _check_version(version: int) -> None:
-    if version != VERSION:
-        raise UnsupportedError(
-            f"a segment of version {version}: this version of ahstore knows version {VERSION}"
-        )

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ahstore.codec.digests import checksum64
-from ahstore.errors import CorruptError, UnsupportedError
+from ahstore.codec.ends import END_BYTES, check_version, open_end, seal_end
+from ahstore.errors import CorruptError
 from ahstore.ids import Address, PackId
 from ahstore.packs.place import (
     FAMILY_CODES,
@@ -28,7 +29,6 @@ TRAILER_MAGIC = b"KPHA"
 
 _HEADER = struct.Struct(">4sBB2s")
 _TRAILER = struct.Struct(">QI8s16sBB2s")
-_TRAILER_END = struct.Struct(">8s4s")
 RECORD = struct.Struct(">32sBBHIIQ8s")
 """Address, kind, codec, zero, stored, raw, offset, checksum: one entry of the index."""
 
@@ -36,7 +36,7 @@ _OFFSET = struct.Struct(">Q")
 _OFFSET_AT = 44
 
 HEADER_BYTES = _HEADER.size
-TRAILER_BYTES = _TRAILER.size + _TRAILER_END.size
+TRAILER_BYTES = _TRAILER.size + END_BYTES
 RECORD_BYTES = RECORD.size
 KEY_BYTES = 33
 """An entry starts with its key: address and kind. Entries are sorted by it, each key once."""
@@ -74,14 +74,14 @@ def check_header(data: bytes, family: Family) -> None:
     """
     if len(data) != HEADER_BYTES or data[:4] != MAGIC:
         raise CorruptError("not a pack: its first bytes are wrong")
-    _check_version(data[4])
+    check_version(data[4], VERSION, what="a pack")
     if data != encode_header(family):
         raise CorruptError("a pack of another family, or a damaged header")
 
 
 def encode_trailer(pack: PackId, family: Family, index_offset: int, index: bytes) -> bytes:
     """Return the last bytes of a pack whose index lies at ``index_offset``."""
-    head = _TRAILER.pack(
+    fields = _TRAILER.pack(
         index_offset,
         len(index) // RECORD_BYTES,
         checksum64(index),
@@ -90,7 +90,7 @@ def encode_trailer(pack: PackId, family: Family, index_offset: int, index: bytes
         FAMILY_CODES[family],
         _ZEROS,
     )
-    return head + _TRAILER_END.pack(checksum64(head), TRAILER_MAGIC)
+    return seal_end(fields, TRAILER_MAGIC)
 
 
 def decode_trailer(data: bytes, *, size: int) -> Trailer:
@@ -100,13 +100,9 @@ def decode_trailer(data: bytes, *, size: int) -> Trailer:
         CorruptError: they are damaged, or do not fit the size.
         UnsupportedError: a later version wrote them.
     """
-    if len(data) != TRAILER_BYTES or data[-4:] != TRAILER_MAGIC:
-        raise CorruptError("not a pack, or truncated: it does not end with a trailer")
-    checksum, _ = _TRAILER_END.unpack_from(data, _TRAILER.size)
-    if checksum64(data[: _TRAILER.size]) != checksum:
-        raise CorruptError("the trailer is damaged")
-    offset, count, index_checksum, pack, version, family, zeros = _TRAILER.unpack_from(data)
-    _check_version(version)
+    fields = open_end(data, TRAILER_MAGIC, size=_TRAILER.size, what="a pack")
+    offset, count, index_checksum, pack, version, family, zeros = _TRAILER.unpack(fields)
+    check_version(version, VERSION, what="a pack")
     if family not in FAMILY_NAMES or zeros != _ZEROS or not 0 < count <= MAX_RECORDS:
         raise CorruptError("the trailer makes no sense")
     trailer = Trailer(offset, count, index_checksum, PackId(pack.hex()), FAMILY_NAMES[family])
@@ -172,10 +168,3 @@ def record_place(record: bytes, pack: PackId, family: Family) -> Place:
     """Return the place that one checked entry tells."""
     _, kind, codec, _, stored, raw, offset, checksum = RECORD.unpack(record)
     return Place(pack, family, KINDS[kind], offset, stored, raw, codec, checksum)
-
-
-def _check_version(version: int) -> None:
-    if version != VERSION:
-        raise UnsupportedError(
-            f"a pack of version {version}: this version of ahstore knows version {VERSION}"
-        )
