@@ -47,6 +47,7 @@ SECTIONS = {
         "train": ("ahstore.cli.train:train", "Train a model with the code of a git repository."),
         "evaluate": ("ahstore.cli.evaluate:evaluate", "Evaluate a model's version."),
         "logs": ("ahstore.cli.logs:logs", "Show what a run printed."),
+        "plot": ("ahstore.cli.plot:plot", "Plot the metrics of runs."),
         "compare": ("ahstore.cli.compare:compare", "Compare models by what was measured of them."),
         "lineage": ("ahstore.cli.lineage:lineage", "Show what a version was made of, and what came of it."),
         "why": ("ahstore.cli.why:why", "Say where a version comes from, in plain words."),

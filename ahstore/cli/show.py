@@ -22,6 +22,7 @@ from ahstore.cli.table import block, clean, first_line
 
 if TYPE_CHECKING:
     from ahstore.client.asset import Asset
+    from ahstore.client.run import Run
     from ahstore.client.version import Version
 
 FORMS = {
@@ -46,10 +47,11 @@ def show() -> None:
 @pass_session
 def workflow(session: Session, name: str, as_json: bool) -> None:
     """Show the run NAME."""
-    _show_run(session, session.store().get_workflow(name).to_dict(), as_json)
+    _show_run(session, session.store().get_workflow(name), as_json)
 
 
-def _show_run(session: Session, record: Mapping[str, Any], as_json: bool) -> None:
+def _show_run(session: Session, run: Run, as_json: bool) -> None:
+    record = run.to_dict() | {"metrics": run.recent_metrics()}
     if as_json:
         emit_json(record)
         return
@@ -67,6 +69,8 @@ def _show_run(session: Session, record: Mapping[str, Any], as_json: bool) -> Non
         if record[key]:
             fields[key.upper()] = record[key]
     fields |= _attempts(record) | _checkpoint(record["last_checkpoint"])
+    if record["metrics"]:
+        fields["METRICS"] = clean(_metrics(record["metrics"]))
     fields["VOLUME"] = exact_size(record["volume_bytes"])
     if record["params"]:
         fields["PARAMS"] = clean(json.dumps(record["params"]))
@@ -75,6 +79,13 @@ def _show_run(session: Session, record: Mapping[str, Any], as_json: bool) -> Non
     fields |= _run_facts(record["environment"], record["outcome"])
     fields["WORKSPACE"] = clean(record["workspace"])
     emit(block(fields))
+
+
+def _metrics(values: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in values.items()
+    )
 
 
 def _attempts(record: Mapping[str, Any]) -> Fields:
@@ -152,7 +163,7 @@ def by_path(session: Session, path: str, as_json: bool) -> None:
     by_id = store.find_by_id(path)
     if by_id is not None:
         if isinstance(by_id, Run):
-            _show_run(session, by_id.to_dict(), as_json)
+            _show_run(session, by_id, as_json)
         else:
             _show_evaluation(session, store.get_evaluation(by_id.id), as_json)
         return

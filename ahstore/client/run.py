@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ahstore.client.core import Core
 from ahstore.client.times import iso_seconds
 
 if TYPE_CHECKING:
+    from ahstore.jobs.curves import Curve
     from ahstore.jobs.progress import Checkpoint
     from ahstore.jobs.records import RunRecord
 
@@ -84,6 +85,20 @@ class Run:
         from ahstore.jobs.metrics import last_values  # start-up
 
         return last_values(self.metrics())
+
+    def recent_metrics(self) -> dict[str, Any]:
+        """Return the last value of each metric among the last 4 MiB that the run has logged."""
+        return self._core.jobs.recent_metrics(self.record)
+
+    def curves(self, metrics: Sequence[str] = ()) -> dict[str, Curve]:
+        """Return each metric by step, thinned out so that no peak and no end is lost.
+
+        Args:
+            metrics: only these.
+        """
+        from ahstore.jobs.curves import read_curves  # start-up
+
+        return read_curves(self.metrics(), only=metrics)
 
     def why(self) -> str:
         """Return in plain words what the run was given, and what is known of what it made of it."""

@@ -19,8 +19,8 @@ from ahstore.jobs.code.git_source import parse_git_source
 from ahstore.jobs.code.laying_out import PATCH_NAME, lay_out, read_patch
 from ahstore.jobs.code.working_copy import Changes
 from ahstore.jobs.environment import caller_environment
-from ahstore.jobs.logs import METRICS, LogReader, delete_log
-from ahstore.jobs.metrics import Point, parse_points
+from ahstore.jobs.logs import METRICS, LogReader, delete_log, recent_lines
+from ahstore.jobs.metrics import Point, last_values, parse_points
 from ahstore.jobs.observer import Observer
 from ahstore.jobs.options import RunOptions
 from ahstore.jobs.provenance.explanation import explain
@@ -213,6 +213,10 @@ class Jobs:
     def metrics(self, run: RunRecord, *, follow: bool = False) -> Iterator[Point]:
         """Yield the metrics that the run has logged; with ``follow`` as they come, to its end."""
         return parse_points(self._follow(run, METRICS, follow=follow))
+
+    def recent_metrics(self, run: RunRecord) -> Point:
+        """Return the last value of each metric among the last 4 MiB that the run has logged."""
+        return last_values(parse_points(recent_lines(self._storage, run.id, stream=METRICS)))
 
     def _follow(self, run: RunRecord, stream: str, *, follow: bool) -> Iterator[str]:
         reader = LogReader(self._storage, run.id, stream=stream)

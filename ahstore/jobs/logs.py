@@ -21,6 +21,7 @@ SEGMENT_BYTES = 1 << 20
 TAIL_BYTES = 256 << 10
 KEPT_BYTES = 4 << 20
 MAX_LINE_BYTES = 64 << 10
+RECENT_BYTES = 4 << 20
 FIRST_FLUSH_SECONDS = 0.2
 SLOWEST_FLUSH_SECONDS = 15.0
 FLUSH_GROWTH_SECONDS = 0.05
@@ -190,6 +191,21 @@ class LogReader:
         if self._partial:
             yield self._partial
             self._partial = ""
+
+
+def recent_lines(
+    storage: Storage, run: RunId, *, stream: str = "", max_bytes: int = RECENT_BYTES
+) -> list[str]:
+    """Return the last lines of a run, whole ones: those of the last segments up to so many bytes.
+
+    The newest segment counts however large it is.
+    """
+    found: list[bytes] = []
+    for key in reversed(list(storage.list(log_folder(run, stream)))):
+        found.append(storage.read(key))
+        if sum(map(len, found)) >= max_bytes:
+            break
+    return b"".join(reversed(found)).decode("utf-8", "replace").splitlines()
 
 
 def log_folder(run: RunId, stream: str = "") -> str:

@@ -180,3 +180,71 @@ def test_uncommitted_changes(digits: Ah, repo: Path) -> None:
     assert digits("code", "img/net:plain", "--patch").out == ""
     assert digits("code", name).code == digits("code", name, "--patch", "-s", "x").code == 2
     assert digits("code", "img/net:main", "--patch").code == 2
+
+
+STEPS = """
+import os, sys
+from pathlib import Path
+from ahstore import run
+out = Path(os.environ["AH_OUTPUT_DIR"])
+step = int(os.environ.get("AH_RESUMED_STEP", "0")) + 1
+(out / "model").write_text(str(step))
+run.log(step=step, loss=1 / step)
+run.checkpoint(out, step=step)
+sys.exit(step < 3)
+"""
+
+
+def test_checkpoints_retries_resume_reuse_and_plots(digits: Ah, repo: Path) -> None:
+    (repo / "mnist" / "train.py").write_text(STEPS)
+    git = ["git", "-C", str(repo), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run([*git, "commit", "-qam", "steps"], check=True)
+    given = ["img/net", "-b", "steps", *arguments(repo, "mnist")]
+    failed = digits("train", *given, "--retries", "1", "--retry-wait", "0", "--wait", "--json")
+    assert failed.code == 1
+    first = json.loads(failed.out)
+    assert (first["attempt"], first["retries"], first["last_checkpoint"]["step"]) == (2, 1, 2)
+    showing = digits("show", "workflow", first["name"])
+    assert showing.code == 0, showing.err
+    shown = " ".join(showing.out.split())
+    assert "ATTEMPT: 2 of 2" in shown
+    assert "1: train.py exited with status 1" in shown
+    own = "run-" + first["name"].rpartition("-")[2]
+    assert f"2 checkpoints, the last {first['last_checkpoint']['commit'][:8]} at step 2 on" in shown
+    assert f"branch {own}" in shown
+
+    resumed = digits("resume", first["name"], "--wait", "--json")
+    assert resumed.code == 0, resumed.err
+    said = resumed.err.splitlines()[0]
+    assert said.endswith(
+        f"goes on with {first['name']} from checkpoint"
+        f" {first['last_checkpoint']['commit'][:8]} at step 2"
+    )
+    second = json.loads(resumed.out)
+    assert (second["resumes"], second["status"]) == (first["name"], "Succeeded")
+    again = digits("resume", second["name"])
+    assert again.code == 2
+    assert "succeeded" in again.err
+
+    plotted = digits("plot", first["name"], second["name"])
+    assert f"  a {first['name']}: last 0.5, lowest 0.5, highest 1, 2 values" in plotted.lines
+    page = digits("plot", first["name"], "-m", "loss", "--html").out
+    assert page.startswith("<!doctype html>")
+    assert "<polyline" in page
+    data = json.loads(digits("plot", first["name"], "--json").out)
+    assert data[0]["runs"][0]["points"] == [[1, 1], [2, 0.5]]
+    shown = " ".join(digits("show", "workflow", second["name"]).out.split())
+    assert "METRICS: step 3, loss 0.333333" in shown
+    assert f"RESUMES: {first['name']}" in shown
+    assert digits("plot", first["name"], "-m", "other").err == "AH INFO: No metrics\n"
+
+
+def test_reuse(digits: Ah, repo: Path) -> None:
+    given = [*arguments(repo, "mnist"), "--reuse", "--wait"]
+    first = digits("train", "img/net", "-b", "one", *given)
+    second = digits("train", "img/net", "-b", "two", *given, "--json")
+    assert (first.code, second.code) == (0, 0), second.err
+    run = json.loads(second.out)
+    assert f"on branch two, the result of {run['reused_from']}" in second.err
+    shown = " ".join(digits("show", "workflow", run["name"]).out.split())
+    assert f"REUSED_FROM: {run['reused_from']}" in shown

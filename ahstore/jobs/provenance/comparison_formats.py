@@ -12,19 +12,12 @@ from typing import Any
 
 from ahstore.hub.measures import low_is_good
 from ahstore.jobs.provenance.comparison import Comparison, Line
+from ahstore.jobs.provenance.html_page import page_end, page_start
 
 SHORT_ID = 8
 BAR_CELLS = 40
 CHART_WIDTH = 640
 BAR_HEIGHT = 18
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
-table { border-collapse: collapse; } td, th { padding: .2rem .8rem; border-bottom: 1px solid #8884; }
-th { text-align: left; } td.n { text-align: right; font-variant-numeric: tabular-nums; }
-td.best { font-weight: bold; } svg text { font-size: 12px; fill: currentColor; }
-:root { color-scheme: light dark; }
-"""
 
 
 def as_record(line: Line) -> dict[str, Any]:
@@ -139,8 +132,8 @@ def _shares(values: Sequence[float]) -> list[float]:
 
 def as_html(comparison: Comparison) -> Iterator[str]:
     """Yield the lines of a page that needs nothing else: a table, and bars for each metric."""
-    yield '<!doctype html><html lang="en"><meta charset="utf-8"><title>Comparison</title>'
-    yield f"<style>{_STYLE}</style><h1>Comparison</h1><table><tr>"
+    yield from page_start("Comparison")
+    yield "<table><tr>"
     yield "".join(f"<th>{escape(title)}</th>" for title in titles(comparison)) + "</tr>"
     first_number = 3 + len(comparison.params)
     bests = {name: _best(comparison, name) for name in comparison.metrics}
@@ -156,7 +149,7 @@ def as_html(comparison: Comparison) -> Iterator[str]:
     yield "</table>"
     for name in comparison.metrics:
         yield from _svg(comparison, name)
-    yield "</html>"
+    yield from page_end()
 
 
 def _best(comparison: Comparison, metric: str) -> float | None:
