@@ -57,6 +57,16 @@ def rehash_option(command: Command) -> Command:
     )(command)
 
 
+def env_option(command: Command) -> Command:
+    """Add ``--env``."""
+    return click.option(
+        "--env",
+        multiple=True,
+        metavar="NAME[=VALUE]",
+        help="A variable for the code; without VALUE yours, which is not recorded; repeat for more.",
+    )(command)
+
+
 def run_options(command: Command) -> Command:
     """Add what ``train`` and ``evaluate`` share."""
     options = [
@@ -67,6 +77,9 @@ def run_options(command: Command) -> Command:
         click.option("-s", "--git-subpath", default=".", metavar="SUBPATH", help="Folder of the code in the repository."),
         click.option("--with-changes", is_flag=True, help="Take what is not committed in the working copy REPO too."),
         click.option("-p", "--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter for the code; repeat for more."),
+        click.option("--python", metavar="PYTHON", help="Interpreter for the code: a path, a version (3.11) or a name."),
+        click.option("--venv", is_flag=True, help="Run in an environment of the packages that the code names."),
+        env_option,
         click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End the run as failed after so long."),
         click.option("--retries", type=click.IntRange(min=0, max=100), metavar="N", help="Run the code again, N times at most, when it fails or takes too long."),
         click.option("--retry-wait", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait so long before the first retry (10), twice as long before the next."),
@@ -82,8 +95,8 @@ def run_options(command: Command) -> Command:
 
 def what_to_run(given: dict[str, Any]) -> dict[str, Any]:
     """Return what ``run_options`` took as the arguments of `Model.train` and `Version.evaluate`."""
-    params = given.pop("params")
-    return {**given, "params": parse_pairs(params, "parameter")}
+    params, env = given.pop("params"), given.pop("env")
+    return {**given, "params": parse_pairs(params, "parameter"), "env": parse_env(env)}
 
 
 def parse_pairs(texts: Sequence[str], what: str) -> dict[str, Any]:
@@ -101,6 +114,21 @@ def parse_pairs(texts: Sequence[str], what: str) -> dict[str, Any]:
             raise InvalidInputError(f"{what} {key!r} is given twice", value=text)
         pairs[key] = _value(value)
     return pairs
+
+
+def parse_env(texts: Sequence[str]) -> dict[str, str | None]:
+    """Return ``NAME=VALUE`` arguments by name; for ``NAME`` alone the value is None.
+
+    Raises:
+        InvalidInputError: a name is given twice.
+    """
+    found: dict[str, str | None] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if name in found:
+            raise InvalidInputError(f"variable {name!r} is given twice", name=name)
+        found[name] = value if equals else None
+    return found
 
 
 def parse_grid(texts: Sequence[str]) -> dict[str, list[Any]]:

@@ -16,6 +16,7 @@ FORMS = {
     "tag": ("ahstore.cli.delete:tag", "ASSET:TAG"),
     "evaluation": ("ahstore.cli.delete:evaluation", "ID"),
     "workflow": ("ahstore.cli.delete:workflow", "NAME"),
+    "environment": ("ahstore.cli.environment:delete", "KEY…"),
 }
 
 

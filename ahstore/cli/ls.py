@@ -20,6 +20,7 @@ FORMS = {
     "object": ("ahstore.cli.ls:object_", "ASSET[:REF] [PREFIX]"),
     "workflow": ("ahstore.cli.ls:workflow", "MODEL"),
     "evaluation": ("ahstore.cli.ls:evaluation", "MODEL[:REF]"),
+    "environment": ("ahstore.cli.environment:ls", ""),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ahstore.cli import exit_codes
-from ahstore.cli.arguments import json_option
+from ahstore.cli.arguments import env_option, json_option, parse_env
 from ahstore.cli.emit import emit, emit_json
 from ahstore.cli.lazy import Verb
 from ahstore.cli.paths import PATH
@@ -26,10 +26,20 @@ SHOWN_PARTS = 10
 @click.option(
     "-r", "--git-repo", metavar="REPO", help="Where the code is now, if it has moved since."
 )
+@click.option("--python", metavar="PYTHON", help="Another interpreter than the training's.")
+@env_option
 @click.option("--detach", is_flag=True, help="Return at once; the run goes on.")
 @json_option
 @pass_session
-def rerun(session: Session, path: str, git_repo: str | None, detach: bool, as_json: bool) -> int:
+def rerun(
+    session: Session,
+    path: str,
+    git_repo: str | None,
+    python: str | None,
+    env: tuple[str, ...],
+    detach: bool,
+    as_json: bool,
+) -> int:
     """Do the training again that made MODEL:REF, in a clean workspace, and say the verdict.
 
     Code, dataset, checkpoint, parameters and limits are those that were recorded; no branch moves.
@@ -40,7 +50,11 @@ def rerun(session: Session, path: str, git_repo: str | None, detach: bool, as_js
     Example:
       ah rerun image-classification/mnist-cnn-keras:epoch-10
     """  # noqa: D301  \b is a control character here
-    run = session.store().version(path, type_="model").rerun(git_repo=git_repo)
+    run = (
+        session.store()
+        .version(path, type_="model")
+        .rerun(git_repo=git_repo, python=python, env=parse_env(env))
+    )
     if detach:
         if as_json:
             emit_json(run.to_dict())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ahstore.cli.arguments import json_option
+from ahstore.cli.arguments import env_option, json_option, parse_env
 from ahstore.cli.lazy import Verb
 from ahstore.cli.runs import after_start
 from ahstore.cli.session import Session, pass_session
@@ -28,6 +28,7 @@ from ahstore.cli.session import Session, pass_session
     metavar="N",
     help="Queue the run: N queued runs work at once on this machine.",
 )
+@env_option
 @click.option("--wait", is_flag=True, help="Wait until the run has ended; exit 1 if it failed.")
 @json_option
 @pass_session
@@ -38,6 +39,7 @@ def resume(
     volume: str | None,
     timeout: float | None,
     at_once: int | None,
+    env: tuple[str, ...],
     wait: bool,
     as_json: bool,
 ) -> int:
@@ -53,6 +55,12 @@ def resume(
     run = (
         session.store()
         .get_workflow(name)
-        .resume(git_repo=git_repo, volume=volume, timeout=timeout, at_once=at_once)
+        .resume(
+            git_repo=git_repo,
+            volume=volume,
+            timeout=timeout,
+            at_once=at_once,
+            env=parse_env(env),
+        )
     )
     return after_start(session, run, wait=wait, as_json=as_json)

@@ -76,6 +76,12 @@ def _show_run(session: Session, run: Run, as_json: bool) -> None:
         fields["PARAMS"] = clean(json.dumps(record["params"]))
     if record["command"]:
         fields["COMMAND"] = clean(shlex.join(record["command"]))
+    runtime = record["runtime"]
+    if "env" in runtime:
+        fields["ENV"] = [
+            clean(name if value is None else f"{name}={value}")
+            for name, value in runtime["env"].items()
+        ]
     fields |= _run_facts(record["environment"], record["outcome"])
     fields["WORKSPACE"] = clean(record["workspace"])
     emit(block(fields))
@@ -119,7 +125,9 @@ def _run_facts(environment: Mapping[str, Any], outcome: Mapping[str, Any]) -> Fi
     fields: Fields = {}
     if environment.get("python"):
         packages = count(len(environment["packages"]), "package")
-        fields["PYTHON"] = clean(f"{environment['python']}, {packages}")
+        venv = environment.get("venv")
+        made = f", environment {venv['key'][:8]} of {venv['from']}" if venv else ""
+        fields["PYTHON"] = clean(f"{environment['python']}, {packages}{made}")
     if environment:
         machine = [environment["cpu"] or environment["machine"], *environment["gpus"]]
         fields["MACHINE"] = clean(f"{environment['cpus']} x {', '.join(machine)}")

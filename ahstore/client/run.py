@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ahstore.client.core import Core
@@ -158,6 +158,7 @@ class Run:
         volume: str | int | None = None,
         timeout: float | None = None,
         at_once: int | None = None,
+        env: Mapping[str, str | None] | None = None,
     ) -> Run:
         """Go on with a training that failed or was stopped, in a new run, and return that at once.
 
@@ -168,16 +169,22 @@ class Run:
             volume: another size limit than this run had.
             timeout: another time-out in seconds.
             at_once: as in `RunOptions`.
+            env: variables whose values were not recorded; None for a value is the caller's.
 
         Raises:
-            InvalidInputError: the run is no training, or has succeeded.
+            InvalidInputError: the run is no training, or has succeeded, or a variable is missing.
             ConflictError: it is not over.
             NotFoundError: something that it needs is not there any more.
         """
         from ahstore.jobs.resuming import describe_start  # start-up
 
         record = self._core.jobs.resume(
-            self.record, git_repo=git_repo, volume=volume, timeout=timeout, at_once=at_once
+            self.record,
+            git_repo=git_repo,
+            volume=volume,
+            timeout=timeout,
+            at_once=at_once,
+            env=env,
         )
         start = describe_start(record.spec)
         self._core.notify(f"Run {record.name} goes on with {self.name} {start}")
@@ -232,6 +239,7 @@ class Run:
             "reused_from": None if record.reused_from is None else record.reused_from.name,
             "start_time": iso_seconds(record.started or record.created),
             "status": self.status,
+            "runtime": spec.runtime.to_value(),
             "timeout_seconds": spec.timeout,
             "type": spec.type,
             "user": record.by,

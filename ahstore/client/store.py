@@ -13,7 +13,7 @@ from ahstore.client.config import load_settings
 from ahstore.client.core import Core, Notify, silent
 from ahstore.client.ref import Commit
 from ahstore.client.version import Additions
-from ahstore.errors import InvalidInputError
+from ahstore.errors import ConflictError, InvalidInputError
 from ahstore.hub.hub import Hub
 from ahstore.hub.paths import DEFAULT_REF, parse
 from ahstore.ids import EvaluationId, parse_entity_id
@@ -137,6 +137,38 @@ class Store(Catalogue):
             counts["packs"] += 1
             counts["pack_bytes"] += self.core.repo.storage.stat(pack_key(family, pack)).size
         return counts
+
+    # Virtual environments of runs; they are this machine's and user's, not the store's.
+
+    def list_environment(self) -> list[dict[str, Any]]:
+        """Return the virtual environments that were made for runs here, the last used first.
+
+        Each with ``key``, ``from`` (the file that named the packages), ``python``, ``installer``,
+        ``path``, ``size_bytes``, ``used`` (seconds since 1970) and whether it is ``in_use``.
+        """
+        from ahstore.jobs.running.venv import Environments  # start-up: few commands need it
+
+        return [each.to_dict() for each in Environments(self.core.runs_dir).list()]
+
+    def delete_environment(self, key: str) -> None:
+        """Remove a virtual environment that was made for runs; the next run that needs it makes it.
+
+        Args:
+            key: its key, or the first digits of it.
+
+        Raises:
+            NotFoundError: there is none.
+            ConflictError: a run is using it.
+        """
+        from ahstore.jobs.running.venv import Environments  # start-up: few commands need it
+
+        made = Environments(self.core.runs_dir)
+        removed = made.get(key).key
+        if not made.remove(removed):
+            raise ConflictError(
+                f"environment {removed[:8]} is in use: try again later", key=removed
+            )
+        self.core.notify(f"Deleting environment {removed[:8]}")
 
     # Upkeep.
 

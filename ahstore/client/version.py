@@ -103,7 +103,13 @@ class Version:
         """
         return self._core.jobs.lineage(self.asset.record, self.head, up=up, down=down)
 
-    def rerun(self, *, git_repo: str | None = None) -> Run:
+    def rerun(
+        self,
+        *,
+        git_repo: str | None = None,
+        python: str | None = None,
+        env: Mapping[str, str | None] | None = None,
+    ) -> Run:
         """Do the training again that made this version, and return at once; nothing else changes.
 
         When it has succeeded, ``run.verdict()`` says whether the same bytes came of it, and an
@@ -111,13 +117,17 @@ class Version:
 
         Args:
             git_repo: where the code is now, if it is no longer where the training had it.
+            python: another interpreter than the training's.
+            env: variables whose values were not recorded; None for a value is the caller's.
 
         Raises:
-            InvalidInputError: this version was not made by a training.
+            InvalidInputError: this version was not made by a training, or a variable is missing.
             NotFoundError: something that it was made of is not there any more.
         """
         model = self.asset.as_model()
-        record = self._core.jobs.rerun(model.record, self.ref, git_repo=git_repo)
+        record = self._core.jobs.rerun(
+            model.record, self.ref, git_repo=git_repo, python=python, env=env
+        )
         self._core.notify(f"Rerunning the training of {self.path}")
         return model.run_of(record)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import site
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ahstore.jobs.code.git_source import GitSource
 
@@ -58,6 +58,7 @@ _PROXIES = frozenset(
     ]
 )
 _LOCALE_PREFIX = "LC_"
+_OF_OUR_PYTHON = ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV")
 
 _GIT_PASSED_ON = frozenset(
     [
@@ -99,28 +100,40 @@ def run_environment(
     home: str,
     tmp: str,
     programs: str,
-    packages: str,
+    packages: Sequence[str],
     variables: Mapping[str, str],
+    python: str = sys.executable,
+    venv: str | None = None,
+    given: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return what user code sees: allowed variables of the caller and the run's own ``AH_…``.
 
-    The folder ``programs`` comes first on ``PATH``, ``packages`` is ``PYTHONPATH``; packages that
-    the user installed for himself stay importable although ``HOME`` is the run's own.
+    The folder ``programs`` comes first on ``PATH``, then that of the interpreter ``python``, which
+    may be that of the virtual environment ``venv``; ``packages`` is ``PYTHONPATH``. Packages that
+    the user installed for himself stay importable although ``HOME`` is the run's own. ``given`` are
+    variables that the user named; their ``PYTHONPATH`` follows ours.
     """
     environment = {name: caller[name] for name in caller if _is_passed_on(name, caller[name])}
+    if python != sys.executable:
+        for name in _OF_OUR_PYTHON:
+            environment.pop(name, None)
+    if venv is not None:
+        environment["VIRTUAL_ENV"] = venv
     path = caller.get("PATH") or os.defpath
     environment.update(
-        PATH=os.pathsep.join([programs, os.path.dirname(sys.executable), path]),
+        PATH=os.pathsep.join([programs, os.path.dirname(python), path]),
         HOME=home,
         TMPDIR=tmp,
         USER="ahstore",
         LOGNAME="ahstore",
-        PYTHONPATH=packages,
         PYTHONUNBUFFERED="1",
         PYTHONIOENCODING="utf-8:backslashreplace",
     )
     if site.ENABLE_USER_SITE:
         environment["PYTHONUSERBASE"] = site.getuserbase()
+    environment.update(given or {})
+    theirs = [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
+    environment["PYTHONPATH"] = os.pathsep.join([*packages, *theirs])
     environment.update(variables)
     return environment
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,7 @@ from ahstore.jobs.submission import (
 from ahstore.storage.process import ProcessIdentity
 from ahstore.versions.adding.commits import store_files
 from ahstore.versions.publish import Signature
+from ahstore.versions.resolve import check_kept
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -143,17 +144,28 @@ class Jobs:
         )
         return self._start(submission, at_once=options.get("at_once"))
 
-    def rerun(self, model: AssetRecord, ref: str, *, git_repo: str | None = None) -> RunRecord:
+    def rerun(
+        self,
+        model: AssetRecord,
+        ref: str,
+        *,
+        git_repo: str | None = None,
+        python: str | None = None,
+        env: Mapping[str, str | None] | None = None,
+    ) -> RunRecord:
         """Do the training again that made a version, and return at once; it goes on by itself.
 
         What it makes is compared with the version, and the verdict recorded as an evaluation of it
-        (``verdict.py``); no branch moves. ``git_repo`` says where the code is now.
+        (``verdict.py``); no branch moves. ``git_repo`` says where the code is now, ``python``
+        names another interpreter, ``env`` gives variables whose values are not recorded.
 
         Raises:
             InvalidInputError: the version was not made by a training.
             NotFoundError: the version, or something it was made of, is not there any more.
         """
-        return self._start(submit_rerun(self._hub, model, ref, git_repo=git_repo))
+        return self._start(
+            submit_rerun(self._hub, model, ref, git_repo=git_repo, python=python, env=env)
+        )
 
     def resume(
         self,
@@ -163,6 +175,7 @@ class Jobs:
         volume: str | int | None = None,
         timeout: float | None = None,
         at_once: int | None = None,
+        env: Mapping[str, str | None] | None = None,
     ) -> RunRecord:
         """Go on with a training that ended without success, in a new run, and return at once.
 
@@ -174,7 +187,12 @@ class Jobs:
             NotFoundError: something that it needs is not there any more.
         """
         submission = submit_resume(
-            self._hub, self._look(run), git_repo=git_repo, volume=volume, timeout=timeout
+            self._hub,
+            self._look(run),
+            git_repo=git_repo,
+            volume=volume,
+            timeout=timeout,
+            env=env,
         )
         return self._start(submission, at_once=at_once)
 
@@ -378,6 +396,7 @@ class Jobs:
                         secret_url=submission.source.secret_url,
                         storage_options=self._hub.repo.storage_options,
                         at_once=at_once,
+                        hidden=submission.hidden,
                     )
                 )
         except BaseException:
@@ -401,6 +420,11 @@ class Jobs:
                 kept = CodeChanges(held, changes.tree, changes.files, len(changes.patch))
                 code = replace(spec.code, changes=kept)
                 record = replace(record, spec=replace(spec, code=code))
+            elif spec.code.changes is not None:
+                # Those of another run or version, which may be deleted right now.
+                ref = "main" if spec.verifies is None else spec.verifies.ref
+                held = spec.code.changes.commit
+                check_kept(self._hub.repo, spec.model, ref, held, session)
             return self._records.create(record, session)
 
 

@@ -22,6 +22,12 @@ class RunOptions(TypedDict, total=False):
         reuse: if an earlier run of the model did the same and its result is still there, take that.
         with_changes: take what is not committed in the local working copy ``git_repo`` too, the
             checked-out commit being ``git_revision``; kept with the run as a patch.
+        python: interpreter for the code, by path, version (``3.11``) or name; the one that runs
+            ahstore if not given.
+        venv: run the code in a virtual environment of what its ``uv.lock``, ``requirements.txt`` or
+            ``pyproject.toml`` names.
+        env: variables for the code, by name. With None it is the caller's, whose value is recorded
+            nowhere, nor is one that looks secret.
     """
 
     params: Mapping[str, Any] | None
@@ -32,6 +38,9 @@ class RunOptions(TypedDict, total=False):
     retry_wait: float | None
     reuse: bool
     with_changes: bool
+    python: str | None
+    venv: bool
+    env: Mapping[str, str | None] | None
 
 
 def check_options(options: RunOptions) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ahstore.errors import ConflictError, InvalidInputError
 from ahstore.hub.hub import Hub
 from ahstore.hub.sizes import parse_size
+from ahstore.jobs.environment import caller_environment
 from ahstore.jobs.records import RunRecord
+from ahstore.jobs.running.interpreter import find_interpreter
+from ahstore.jobs.runtime import check_again
 from ahstore.jobs.spec import PinnedVersion, Resumption, RunSpec, check_volume
 from ahstore.jobs.submission import (
     Submission,
@@ -24,6 +28,7 @@ def submit_resume(
     git_repo: str | None = None,
     volume: str | int | None = None,
     timeout: float | None = None,
+    env: Mapping[str, str | None] | None = None,
 ) -> Submission:
     """Return a training that goes on with a run, given its record as it is now.
 
@@ -36,6 +41,7 @@ def submit_resume(
         git_repo: where the code is now, if it is no longer where the run had it.
         volume: another limit than the run had.
         timeout: likewise.
+        env: variables that the run had and whose values are not recorded; others replace.
 
     Raises:
         InvalidInputError: the run is no training, or has succeeded.
@@ -58,6 +64,9 @@ def submit_resume(
         if pin is not None:
             hub.repo.read_commit(pin.commit)
     source, code = find_recorded_code("train", spec.code, git_repo=git_repo)
+    caller = caller_environment()
+    asked = check_again(spec.runtime, python=None, env=env, caller=caller)
+    find_interpreter(asked.runtime.python, caller)
     size = parse_size(volume) if isinstance(volume, str) else volume
     return Submission(
         replace(
@@ -69,8 +78,10 @@ def submit_resume(
             timeout=spec.timeout if timeout is None else check_timeout(timeout),
             reuse=False,
             resumes=Resumption(record.id, record.name, _step(record), spec.start),
+            runtime=asked.runtime,
         ),
         source,
+        hidden=asked.hidden,
     )
 
 

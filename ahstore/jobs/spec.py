@@ -17,6 +17,7 @@ from ahstore.errors import CorruptError, InvalidInputError
 from ahstore.ids import AssetId, CommitId, RunId, check_address, parse_entity_id
 from ahstore.jobs.progress import CHECKPOINT_MODES, OWN_BRANCH_PREFIX, CheckpointMode, check_step
 from ahstore.jobs.retries import NO_RETRIES, Retries
+from ahstore.jobs.runtime import Runtime
 from ahstore.names import check_object_path
 
 RunType = Literal["train", "evaluate", "rerun"]
@@ -189,6 +190,7 @@ class RunSpec:
     retries: Retries = NO_RETRIES
     resumes: Resumption | None = None
     reuse: bool = False
+    runtime: Runtime = field(default_factory=Runtime)
 
     @property
     def start(self) -> PinnedVersion | None:
@@ -222,6 +224,9 @@ class RunSpec:
             "timeout": self.timeout,
             "verifies": None if self.verifies is None else self.verifies.to_value(),
         }
+        runtime = self.runtime.to_value()
+        if runtime:
+            value["runtime"] = runtime
         if self.checkpoints != "own":
             value["checkpoints"] = self.checkpoints
         if self.retries != NO_RETRIES:
@@ -270,6 +275,7 @@ def _decode(value: Any) -> RunSpec:
         retries=Retries.from_value(value["retries"]) if "retries" in value else NO_RETRIES,
         resumes=Resumption.from_value(value["resumes"]) if "resumes" in value else None,
         reuse=bool(value.get("reuse", False)),
+        runtime=Runtime.from_value(value.get("runtime", {})),
     )
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from ahstore.errors import InvalidInputError, UnsupportedError
 from ahstore.hub.hub import Hub
@@ -20,6 +20,7 @@ from ahstore.hub.sizes import parse_size
 from ahstore.jobs.code.command import choose_command
 from ahstore.jobs.code.git import Git, check_revision
 from ahstore.jobs.code.git_source import GitSource, parse_git_source
+from ahstore.jobs.code.requirements import find_declaration
 from ahstore.jobs.code.working_copy import (
     SHOWN_NAMES,
     Changes,
@@ -31,6 +32,8 @@ from ahstore.jobs.environment import caller_environment
 from ahstore.jobs.options import RunOptions, check_options
 from ahstore.jobs.provenance.origin import find_origin
 from ahstore.jobs.retries import parse_retries
+from ahstore.jobs.running.interpreter import absolute_python, find_interpreter
+from ahstore.jobs.runtime import check_again, check_runtime
 from ahstore.jobs.spec import (
     CodeVersion,
     PinnedVersion,
@@ -68,12 +71,14 @@ class Submission:
         source: its code's repository, with the secrets that its URL may hold.
         changes: what is taken of a working copy, None for nothing; to be stored before the spec.
         notices: what the user should hear.
+        hidden: values of variables that the spec does not tell, by name.
     """
 
     spec: RunSpec
     source: GitSource
     changes: Changes | None = None
     notices: tuple[str, ...] = ()
+    hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def submit_train(
@@ -134,7 +139,15 @@ def submit_evaluate(
     )
 
 
-def submit_rerun(hub: Hub, model: AssetRecord, ref: str, *, git_repo: str | None) -> Submission:
+def submit_rerun(
+    hub: Hub,
+    model: AssetRecord,
+    ref: str,
+    *,
+    git_repo: str | None,
+    python: str | None = None,
+    env: Mapping[str, str | None] | None = None,
+) -> Submission:
     """Return the recorded training of a version, to be done again.
 
     Args:
@@ -142,9 +155,11 @@ def submit_rerun(hub: Hub, model: AssetRecord, ref: str, *, git_repo: str | None
         model: whose version it is.
         ref: the version.
         git_repo: where the code is now, if it is no longer where the training had it.
+        python: another interpreter than the training asked for.
+        env: variables that the training had and whose values are not recorded; others replace.
 
     Raises:
-        InvalidInputError: it was not made by a training.
+        InvalidInputError: it was not made by a training, or needs a variable that is not given.
         NotFoundError: the version, the dataset, the checkpoint, the repository or its commit.
     """
     check_can_run(hub)
@@ -167,6 +182,9 @@ def submit_rerun(hub: Hub, model: AssetRecord, ref: str, *, git_repo: str | None
     arguments = GitArguments(git_repo or origin.code.repo, origin.code.commit, origin.code.subpath)
     found = _find_code("rerun", arguments, changed=origin.code.changes is not None)
     volume, timeout = origin.limits()
+    caller = caller_environment()
+    asked = check_again(origin.runtime(), python=_python(python), env=env, caller=caller)
+    find_interpreter(asked.runtime.python, caller)
     spec = RunSpec(
         type="rerun",
         model=model.id,
@@ -179,8 +197,9 @@ def submit_rerun(hub: Hub, model: AssetRecord, ref: str, *, git_repo: str | None
         params=dict(origin.params),
         timeout=timeout,
         verifies=version,
+        runtime=asked.runtime,
     )
-    return Submission(spec, found.source)
+    return Submission(spec, found.source, hidden=asked.hidden)
 
 
 def check_can_run(hub: Hub) -> None:
@@ -221,7 +240,17 @@ def _submit(
     retries = parse_retries(options.get("retries"), options.get("retry_wait"))
     pinned_dataset = _pin(hub, *dataset, type_="dataset")
     pinned_checkpoint = None if checkpoint is None else _pin(hub, *checkpoint, type_="model")
-    found = _find_code(kind, git, with_changes=bool(options.get("with_changes")))
+    caller = caller_environment()
+    asked = check_runtime(
+        python=_python(options.get("python")),
+        venv=bool(options.get("venv")),
+        env=options.get("env"),
+        caller=caller,
+    )
+    find_interpreter(asked.runtime.python, caller)
+    found = _find_code(
+        kind, git, with_changes=bool(options.get("with_changes")), venv=asked.runtime.venv
+    )
     spec = RunSpec(
         type=kind,
         model=model.id,
@@ -236,8 +265,13 @@ def _submit(
         checkpoints=checkpoints,
         retries=retries,
         reuse=bool(options.get("reuse")),
+        runtime=asked.runtime,
     )
-    return Submission(spec, found.source, found.changes, found.notices)
+    return Submission(spec, found.source, found.changes, found.notices, asked.hidden)
+
+
+def _python(python: str | None) -> str | None:
+    return None if python is None else absolute_python(python, base=os.getcwd())
 
 
 def _check_storage_options(hub: Hub) -> None:
@@ -294,7 +328,12 @@ class _FoundCode:
 
 
 def _find_code(
-    kind: RunType, arguments: GitArguments, *, with_changes: bool = False, changed: bool = False
+    kind: RunType,
+    arguments: GitArguments,
+    *,
+    with_changes: bool = False,
+    changed: bool = False,
+    venv: bool = False,
 ) -> _FoundCode:
     """Find a run's code. ``changed`` says that changes are known, so the commit is not all of it."""
     subpath = check_subpath(arguments.subpath)
@@ -324,6 +363,8 @@ def _find_code(
             choose_command(
                 kind, mirror.names(tree, subpath), lambda name: mirror.read(tree, prefix + name)
             )
+            if venv:
+                find_declaration(subpath, lambda folder: mirror.names(tree, folder))
     taken = changes if changes is not None and changes.patch else None
     return _FoundCode(source, CodeVersion(source.url, revision, commit, subpath), taken, notices)
 

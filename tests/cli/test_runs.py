@@ -248,3 +248,32 @@ def test_reuse(digits: Ah, repo: Path) -> None:
     assert f"on branch two, the result of {run['reused_from']}" in second.err
     shown = " ".join(digits("show", "workflow", run["name"]).out.split())
     assert f"REUSED_FROM: {run['reused_from']}" in shown
+
+
+def test_variables_and_environments(
+    digits: Ah, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_OWN", "c4n4ry-value")
+    (repo / "mnist" / "train.py").write_text(
+        TRAIN + "assert os.environ['MY_OWN'] and os.environ['MODE'] == 'fast'\n"
+    )
+    (repo / "mnist" / "requirements.txt").write_text("# none\n")
+    given = ["img/net", *arguments(repo, "mnist"), "-b", "b", "--with-changes", "--wait"]
+    done = digits("train", *given, "--venv", "--env", "MY_OWN", "--env", "MODE=fast")
+    assert done.code == 0, done.err
+    name = json.loads(digits("ls", "workflow", "img/net", "--json").out)[0]["name"]
+    shown = digits("show", "workflow", name)
+    assert "MODE=fast" in shown.out
+    assert "MY_OWN" in shown.out
+    assert "c4n4ry" not in shown.out + digits("show", "workflow", name, "--json").out
+    assert "of requirements.txt" in shown.out
+    assert digits("rerun", "img/net:b").code == 2
+    assert "same bytes" in digits("rerun", "img/net:b", "--env", "MY_OWN").out
+    (made,) = json.loads(digits("ls", "environment", "--json").out)
+    assert made["key"][:8] in digits("ls", "environment").out
+    assert digits("delete", "environment", "0000").code == 1
+    assert digits("delete", "environment").code == 2
+    assert digits("delete", "environment", made["key"][:8]).code == 0
+    assert digits("ls", "environment", "--json").out.strip() == "[]"
+    assert digits("train", *given, "--env", "A=1", "--env", "A=2").code == 2
+    assert digits("train", *given, "--python", "9.99").code == 1

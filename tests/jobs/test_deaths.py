@@ -26,7 +26,16 @@ ROOT = Path(__file__).parents[2]
 TRAIN = "import os; open(os.environ['AH_OUTPUT_DIR'] + '/model', 'w').write('new')"
 EVALUATE = "import os; open(os.environ['AH_RESULTS_DIR'] + '/metric.json', 'w').write('{\"a\": 1}')"
 
-BEFORE = ["claimed", "code", "inputs", "executing", "ended", "before-committing", "committing"]
+BEFORE = [
+    "claimed",
+    "code",
+    "environment",
+    "inputs",
+    "executing",
+    "ended",
+    "before-committing",
+    "committing",
+]
 AFTER = ["committed", "closing"]
 
 Odd = Callable[[str, str], Path]

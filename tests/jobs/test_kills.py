@@ -39,7 +39,7 @@ SWEEP = 3
 
 # What the three may die at. A phase is where one step of the supervisor ends and the next begins;
 # "during" is covered by its writes, each of them, in the long form.
-BEFORE_PUBLICATION = ("claimed", "code", "inputs", "executing", "ended", "before-committing", "committing")  # fmt: skip
+BEFORE_PUBLICATION = ("claimed", "code", "environment", "inputs", "executing", "ended", "before-committing", "committing")  # fmt: skip
 AFTER_PUBLICATION = ("committed", "closing")
 CALLER = ("before-spawn", "before-name", "before-record", "before-orders", "after")
 PROCESS = ("first line", "half written", "all written")

@@ -132,7 +132,7 @@ def test_what_a_run_may_see_of_its_caller() -> None:
         "SECRET": CANARY,
     }
     seen = run_environment(
-        caller, home="/h", tmp="/t", programs="/p", packages="/q", variables={"AH_RUN_ID": "x"}
+        caller, home="/h", tmp="/t", programs="/p", packages=["/q"], variables={"AH_RUN_ID": "x"}
     )
     assert (seen["HOME"], seen["TMPDIR"], seen["AH_RUN_ID"]) == ("/h", "/t", "x")
     assert {"LANG", "LC_ALL", "CUDA_VISIBLE_DEVICES", "http_proxy"} <= set(seen)

@@ -51,10 +51,10 @@ def choose_command(
     )
 
 
-def executable_argv(command: Sequence[str]) -> list[str]:
-    """Return ``command`` as it is started: ``python`` is the interpreter that runs ahstore."""
+def executable_argv(command: Sequence[str], *, python: str = sys.executable) -> list[str]:
+    """Return ``command`` as it is started: ``python`` is the run's interpreter."""
     if command[0] in PYTHONS:
-        return [sys.executable, *command[1:]]
+        return [python, *command[1:]]
     if command[0] == "sh":
         return [shutil.which("bash") or "/bin/sh", *command[1:]]
     return list(command)

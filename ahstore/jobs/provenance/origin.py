@@ -14,6 +14,7 @@ from typing import Any
 from ahstore.errors import AhError, InvalidInputError
 from ahstore.ids import AssetId, CommitId, RunId, check_address, parse_entity_id
 from ahstore.jobs.running.metadata import METADATA_NAME
+from ahstore.jobs.runtime import Runtime
 from ahstore.jobs.spec import CodeVersion, PinnedVersion
 from ahstore.objects.commit import Commit
 from ahstore.versions.repository import Repository
@@ -68,6 +69,14 @@ class Origin:
         if not isinstance(volume, int) or not isinstance(timeout, (int, float, type(None))):
             raise InvalidInputError("the training's metadata does not say its limits")
         return volume, timeout
+
+    def runtime(self) -> Runtime:
+        """Return what the code ran in, where something was asked for.
+
+        Raises:
+            InvalidInputError: the document says something else than that.
+        """
+        return Runtime.from_value(self.document.get("runtime", {}))
 
     def text(self, *keys: str) -> str | None:
         """Return a text of the document at ``keys``, None if it has none there."""

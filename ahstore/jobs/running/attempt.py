@@ -6,9 +6,10 @@ What was made is not its business (``publication.py``), nor how the run's record
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ahstore.codec.canonical import Value
@@ -26,13 +27,14 @@ from ahstore.jobs.metrics import MetricsTail
 from ahstore.jobs.progress import format_step
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.running.checkpoints import Checkpointer
+from ahstore.jobs.running.preparing import RunPython, prepare_python
 from ahstore.jobs.running.reuse import find_same
 from ahstore.jobs.running.spool import Spool
 from ahstore.jobs.running.surroundings import Inspection, describe
 from ahstore.jobs.running.usage import folder_usage
 from ahstore.jobs.running.user_process import Ending, Limits, UserProcess
 from ahstore.jobs.running.watch import Watch
-from ahstore.jobs.running.workspace import PYTHONS, Workspace, remove_folder
+from ahstore.jobs.running.workspace import Workspace, remove_folder
 from ahstore.jobs.spec import params_to_json
 from ahstore.versions.monitor import Monitor
 from ahstore.versions.repository import Repository
@@ -60,6 +62,7 @@ class Surroundings:
     metrics: MetricsTail
     watch: Watch
     on_phase: OnPhase
+    hidden: Mapping[str, str]
 
     @property
     def repo(self) -> Repository:
@@ -84,6 +87,7 @@ class Attempt:
         self._workspace = around.workspace
         self._log = around.log
         self._environment: dict[str, Value] = {}
+        self._python = RunPython()
         self._bytes_in = 0
         self._checkpointer: Checkpointer | None = None
         self._resumed = record.checkpoint
@@ -97,20 +101,24 @@ class Attempt:
             StopRequestedError, RunOverError: the run is not to go on.
             AhError: code or inputs can't be had.
         """
-        folder, inspection = self._fetch_code()
-        if self._spec.reuse and self.record.attempt == 1 and self._finds_same(inspection):
-            return
-        self._fetch_inputs()
-        if not self._environment:
-            self._environment = self._describe(inspection)
-        self._around.on_phase("inputs")
-        self.started = self._around.repo.storage.now()
-        ending = self._execute(folder)
-        self._note_outcome(ending)
-        self._judge(ending)
+        with contextlib.ExitStack() as held:
+            folder, inspection = self._fetch_code(held)
+            if self._spec.reuse and self.record.attempt == 1 and self._finds_same(inspection):
+                return
+            self._fetch_inputs()
+            if not self._environment:
+                self._environment = self._describe(inspection)
+            self._around.on_phase("inputs")
+            self.started = self._around.repo.storage.now()
+            ending = self._execute(folder)
+            self._note_outcome(ending)
+            self._judge(ending)
 
-    def _fetch_code(self) -> tuple[str, Inspection]:
-        """Bring the code, and return the folder to run in, with the interpreter being asked."""
+    def _fetch_code(self, held: contextlib.ExitStack) -> tuple[str, Inspection]:
+        """Bring the code, and return the folder to run in, with the interpreter being asked.
+
+        What must stay for the code until it has ended is kept by ``held``.
+        """
         code, workspace = self._spec.code, self._workspace
         self._log.note(f"code: {code.repo} {code.revision} ({code.commit[:8]}) {code.subpath}")
         git = Git(caller_environment(), poll=self._poll)
@@ -124,13 +132,25 @@ class Attempt:
         )
         self._poll()
         self._around.on_phase("code")
-        inspection = Inspection(
-            executable_argv(PYTHONS)[0], self._run_environment(), self._workspace.tmp
+        self._python = prepare_python(
+            self._spec,
+            workspace,
+            caller_environment(),
+            run=self.record.id,
+            held=held,
+            log=self._log,
+            watch=self._around.watch,
+            poll=self._poll,
         )
+        self._around.on_phase("environment")
+        inspection = Inspection(self._python.path, self._run_environment(), workspace.tmp)
         return folder, inspection
 
     def _describe(self, inspection: Inspection) -> dict[str, Value]:
-        return describe(inspection.result(), self._run_environment(), self._spec.params)
+        found = describe(inspection.result(), self._run_environment(), self._spec.params)
+        if self._python.about is not None:
+            found["venv"] = dict(self._python.about)
+        return found
 
     def _finds_same(self, inspection: Inspection) -> bool:
         """Look for an earlier run that did the same."""
@@ -189,7 +209,7 @@ class Attempt:
         self._checkpointer = self._make_checkpointer()
         self._around.on_phase("executing")
         ending = UserProcess(
-            executable_argv(command),
+            executable_argv(command, python=self._python.path),
             folder=folder,
             environment=self._run_environment(),
             limits=Limits(self._spec.volume, self._workspace.limited, self._spec.timeout),
@@ -248,9 +268,21 @@ class Attempt:
             home=self._workspace.home,
             tmp=self._workspace.tmp,
             programs=self._workspace.programs,
-            packages=self._workspace.packages,
+            packages=[self._workspace.packages, *self._python.import_paths],
             variables=self._variables(),
+            python=self._python.path,
+            venv=self._python.venv,
+            given=self._given_variables(),
         )
+
+    def _given_variables(self) -> dict[str, str]:
+        """Return the variables that the user named, whether their values are recorded or not."""
+        hidden = self._around.hidden
+        found = {
+            name: hidden.get(name) if value is None else value
+            for name, value in self._spec.runtime.env.items()
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
     def _variables(self) -> dict[str, str]:
         workspace = self._workspace

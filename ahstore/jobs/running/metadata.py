@@ -58,6 +58,9 @@ def encode_metadata(
         "started": format_time(started),
         "ended": format_time(ended),
     }
+    runtime = spec.runtime.to_value()
+    if runtime:
+        document["runtime"] = runtime
     if metrics is not None:
         document["metrics"] = metrics
     if midway is not None:

@@ -50,6 +50,8 @@ def find_same(
     """
     if not environment.get("python"):
         return None  # nobody knows what it would run with
+    if None in spec.runtime.env.values():
+        return None  # nor with which values
     work, surroundings = _work(spec), _surroundings(environment)
     for record in records.list(spec.model):
         if (

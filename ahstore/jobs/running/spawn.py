@@ -3,7 +3,7 @@
 The supervisor is forked off twice and told what to do over a pipe, in two steps: it first says who
 it is, so that the run's record names it from its first version on; only when that record is written
 is it sent its orders. A caller who dies between leaves a supervisor that gets no orders and ends.
-Orders (with the secrets that a repository's URL and the storage's options may hold) never stand on
+Orders (with the secrets that a repository's URL, variables and the storage's options may hold) never stand on
 a command line or on disk. Credentials in the environment reach the supervisor by inheritance.
 """
 
@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Orders:
     storage_options: Mapping[str, Any] | None = None
     at_once: int | None = None
     cache_size: int | None = None
+    hidden: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the line that goes over the pipe."""

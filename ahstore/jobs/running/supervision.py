@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ahstore.errors import AhError, NotFoundError, OutcomeUnknownError
@@ -32,6 +32,7 @@ from ahstore.jobs.running.queueing import QUEUE_FOLDER, Ticket
 from ahstore.jobs.running.spawn import Orders
 from ahstore.jobs.running.watch import RunOverError, StopRequestedError, Watch, check_goes_on
 from ahstore.jobs.running.workspace import Workspace
+from ahstore.jobs.runtime import secret_values
 from ahstore.storage.process import ProcessIdentity
 from ahstore.versions.repository import Repository
 
@@ -59,7 +60,13 @@ def carry_out(run: str, orders_text: str, *, on_phase: OnPhase = lambda _: None)
         record = records.get(model, RunId(parse_entity_id(run)))
         if record.supervisor == ProcessIdentity.current():
             supervision = Supervision(
-                hub, records, record, orders.secret_url, on_phase=on_phase, at_once=orders.at_once
+                hub,
+                records,
+                record,
+                orders.secret_url,
+                on_phase=on_phase,
+                at_once=orders.at_once,
+                hidden=orders.hidden,
             )
             supervision.run()
     finally:
@@ -78,6 +85,7 @@ class Supervision:
         *,
         on_phase: OnPhase,
         at_once: int | None = None,
+        hidden: Mapping[str, str] | None = None,
     ) -> None:
         self._hub = hub
         self._repo = hub.repo
@@ -87,7 +95,7 @@ class Supervision:
         self._workspace = Workspace(record.workspace)
         repo = record.spec.code.repo
         source = GitSource(repo, is_local=repo.startswith("/"), secret_url=secret_url)
-        secrets = secrets_of(source)
+        secrets = [*secrets_of(source), *secret_values(hidden or {})]
         self._log = LogWriter(self._repo.storage, record.id, secrets=secrets)
         self._watch = Watch(records, record, local=self._is_local_store())
         self._on_phase = on_phase
@@ -105,6 +113,7 @@ class Supervision:
             self._metrics,
             self._watch,
             on_phase,
+            hidden or {},
         )
 
     def run(self) -> None:

@@ -82,7 +82,7 @@ class Workspace:
 
     @property
     def programs(self) -> str:
-        """First on the run's ``PATH``: ``python`` as the interpreter that runs ahstore."""
+        """First on the run's ``PATH``: ``python`` as the run's interpreter."""
         return os.path.join(self.root, "bin")
 
     @property
@@ -111,13 +111,17 @@ class Workspace:
             os.mkdir(self.root, mode=0o700)
             for name in _MADE_FIRST:
                 os.mkdir(os.path.join(self.root, name), mode=0o700)
-            for name in PYTHONS:
-                self._make_program(name, sys.executable)
+            self.set_python(sys.executable)
             write_run_package(self.packages)
         except OSError as error:
             raise StorageError(
                 f"can't make the run's folder {self.root}: {error.strerror}", path=self.root
             ) from error
+
+    def set_python(self, python: str) -> None:
+        """Have ``python`` of the run mean this interpreter."""
+        for name in PYTHONS:
+            self._make_program(name, python)
 
     def _make_program(self, name: str, program: str) -> None:
         # A script, not a link: an interpreter of a virtual environment knows it by its path.
