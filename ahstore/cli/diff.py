@@ -191,7 +191,7 @@ NOUNS = {
 def _part(part: Record) -> tuple[str, str, str, str, str]:
     return (
         part["change"],
-        clean(part["name"]),
+        _turned(part["old_name"], part["name"]) or "",
         _turned(part["old_dtype"], part["dtype"]),
         _turned(_shape(part["old_shape"]), _shape(part["shape"])),
         _how_far(part),

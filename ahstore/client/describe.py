@@ -169,6 +169,7 @@ def _part(change: PartChange) -> Record:
         "name": change.name,
         "note": change.note,
         "old_dtype": old and old.dtype,
+        "old_name": old.name if old and change.kind == "renamed" else None,
         "old_shape": _shape(old),
         "old_size_bytes": old and old.stored_bytes,
         "shape": _shape(new),

@@ -344,7 +344,7 @@ class Version:
 
         return (
             describe.difference(each)
-            | {"inside": describe.inside(inside_of(repo, each, values=values))}
+            | {"inside": describe.inside(inside_of(repo, each, values=values, renames=renames))}
             for each in found
         )
 

@@ -246,9 +246,23 @@ def test_diff_looks_inside(digits: Ah) -> None:
     assert text["inside"] is None
     assert record["inside"]["format"] == "npz"
     assert [part["name"] for part in record["inside"]["parts"]] == ["a", "c", "b"]
+    np.savez("n.npz", weight=np.arange(5.0))
+    digits("commit", "dataset/img/digits", "-m", "n", "-a", "n.npz")
+    np.savez("n.npz", kernel=np.arange(5.0))
+    digits("commit", "dataset/img/digits", "-m", "n", "-a", "n.npz")
+    for option in ("--deep", "--values"):
+        assert rows_of(digits(*both, "n.npz", option))[2:] == [
+            "renamed weight -> kernel <f8 5",
+            "0 arrays unchanged",
+        ]
+    (record,) = json.loads(digits(*both, "n.npz", "--deep", "--json").out)
+    (part,) = record["inside"]["parts"]
+    assert (part["change"], part["old_name"], part["name"]) == ("renamed", "weight", "kernel")
+    apart = digits(*both, "n.npz", "--deep", "--no-renames")
+    assert [line.split()[0] for line in apart.lines[2:4]] == ["added", "deleted"]
     Path("m.npz").write_bytes(Path("m.npz").read_bytes()[:-30])
     digits("commit", "dataset/img/digits", "-m", "z", "-a", "m.npz")
-    lying = digits("diff", "img/digits:main~1", "main", "--deep")
+    lying = digits("diff", "img/digits:main~1", "main", "m.npz", "--deep")
     assert (lying.code, lying.lines[2]) == (0, "    can't be read as zip")
 
 

@@ -176,10 +176,83 @@ def test_small_tensors_that_share_a_chunk_are_told_apart(asset: Asset) -> None:
     renamed = {("another.name" if n == "layer.0" else n): data for n, data in small.items()}
     (moved,) = rows(asset, safetensors(renamed))
     inside = compare_inside(asset.repo, old, moved)
-    assert [change[:2] for change in shown(inside)] == [
+    assert renames(inside) == [("layer.0", "another.name")]
+    assert inside.unchanged == 49
+    apart = compare_inside(asset.repo, old, moved, renames=False)
+    assert [change[:2] for change in shown(apart)] == [
         ("added", "another.name"), ("deleted", "layer.0"),
     ]  # fmt: skip
-    assert inside.unchanged == 49
+
+
+def renames(inside: Inside) -> list[tuple[str, str]]:
+    """Old and new names, of changes that all are renames."""
+    assert {change.kind for change in inside.changes} <= {"renamed"}
+    assert all(change.what == () and change.values is None for change in inside.changes)
+    return [(change.old.name, change.name) for change in inside.changes if change.old]
+
+
+@pytest.mark.parametrize("make", [safetensors, npz])
+def test_tensors_that_were_all_renamed_are_told_without_reading_them(
+    asset: Asset, make: Callable[[dict[str, bytes]], bytes]
+) -> None:
+    # A prefix more, as frameworks add one, looked like another model.
+    same_shape = {f"layer.{n}": noise(300_000, n) for n in range(40)}
+    parts = {**same_shape, **LARGE, "bias": noise(100, 5)}
+    old, new = rows(asset, make(parts), make({f"model.{n}": data for n, data in parts.items()}))
+    with counted(asset) as reads:
+        inside = compare_inside(asset.repo, old, new)
+    assert renames(inside) == [(name, f"model.{name}") for name in parts]
+    assert inside.unchanged == 0
+    # Headers, and of small arrays the chunks that they share.
+    assert reads.bytes < 200_000
+
+
+@pytest.mark.parametrize("make", [safetensors, npz])
+def test_parts_that_have_a_twin_are_no_renames(
+    asset: Asset, make: Callable[[dict[str, bytes]], bytes]
+) -> None:
+    # Which of two equal ones became the new one nobody can say.
+    zeros, alone = bytes(4000), noise(4000, 1)
+    old, new = rows(
+        asset,
+        make({"a": zeros, "b": zeros, "c": alone, "d": noise(400, 2), "e": b""}),
+        make({"x": zeros, "y": alone, "z": noise(400, 3), "f": b""}),
+    )
+    found = [
+        (kind, name.split("/")[-1]) for kind, name, _ in shown(compare_inside(asset.repo, old, new))
+    ]
+    assert found[0] == ("added", "x")
+    assert ("renamed", "y") in found
+    assert {("added", "z"), ("added", "f")} <= {*found}
+    assert {("deleted", name) for name in "abde"} <= {*found}
+    # And two new ones of one old one neither.
+    again, twice = rows(asset, make({"a": alone}), make({"x": alone, "y": alone}))
+    kinds = [kind for kind, *_ in shown(compare_inside(asset.repo, again, twice))]
+    assert kinds == ["added", "added", "deleted"]
+
+
+def test_another_type_shape_or_byte_is_no_rename(asset: Asset) -> None:
+    data = noise(24, 1)
+    before = header(a=("F32", [6], data))
+    for after in (
+        header(b=("I32", [6], data)),
+        header(b=("F32", [2, 3], data)),
+        header(b=("F32", [6], data[:-1] + b"x")),
+    ):
+        inside = compare_inside(asset.repo, *rows(asset, before, after))
+        assert [change.kind for change in inside.changes] == ["added", "deleted"]
+    inside = compare_inside(asset.repo, *rows(asset, before, header(b=("F32", [6], data))))
+    assert renames(inside) == [("a", "b")]
+
+
+def test_a_renamed_column_is_one(asset: Asset) -> None:
+    pa = pytest.importorskip("pyarrow")
+    one, two = noise(400_000, 1), noise(400_000, 2)
+    before, after = (
+        parquet_of(pa, parts) for parts in ({"a": one, "b": two}, {"a": one, "c": two})
+    )
+    old, new = rows(asset, before, after)
+    assert renames(compare_inside(asset.repo, old, new)) == [("b", "c")]
 
 
 def header(**entries: tuple[str, list[int], bytes]) -> bytes:

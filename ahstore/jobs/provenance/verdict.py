@@ -140,6 +140,8 @@ def _look_inside(
 
 def _part(change: PartChange) -> dict[str, Any]:
     found: dict[str, Any] = {"name": change.name, "change": change.kind, "what": list(change.what)}
+    if change.kind == "renamed" and change.old is not None:
+        found["old_name"] = change.old.name
     if change.values is not None:
         found |= {"l2": change.values.l2, "max": change.values.max}
     return found

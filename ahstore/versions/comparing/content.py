@@ -32,7 +32,7 @@ class Content:
         self._lists: OrderedDict[ChunkId, bytes] = OrderedDict()
         self._kept: OrderedDict[ChunkId, bytes] = OrderedDict()
         self._kept_bytes = 0
-        self.listed = Listed.of(row, self._read_list)
+        self.listed = Listed.of(row, self.read_list)
 
     def glance(self) -> Glance:
         """Return what a format's module looks at: a bounded number of bytes."""
@@ -45,7 +45,7 @@ class Content:
             CorruptError: a chunk is not as long as the list says.
         """
         refs = walk(
-            self.listed.level, self.listed.refs, self._read_list, offset=offset, length=length
+            self.listed.level, self.listed.refs, self.read_list, offset=offset, length=length
         )
         found = list(refs) if length > 0 else []
         if not found:
@@ -74,7 +74,8 @@ class Content:
         while self._kept_bytes > KEPT_BYTES:
             self._kept_bytes -= len(self._kept.popitem(last=False)[1])
 
-    def _read_list(self, chunk: ChunkId) -> bytes:
+    def read_list(self, chunk: ChunkId) -> bytes:
+        """Return a chunk of the chunk list, kept for a while."""
         data = self._lists.get(chunk)
         if data is None:
             data = self._lists[chunk] = self._repo.read_chunk(chunk)

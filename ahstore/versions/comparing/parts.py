@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +19,7 @@ from ahstore.objects.parts.read import NotThisFormatError, detail, find_format, 
 from ahstore.objects.samebytes import Span, differing, spans
 from ahstore.versions.comparing.content import Content
 from ahstore.versions.comparing.difference import Difference
+from ahstore.versions.comparing.part_renames import renamed_parts
 from ahstore.versions.comparing.raw import Cut, raw_blocks
 from ahstore.versions.repository import Repository
 
@@ -35,6 +36,8 @@ What = Literal["content", "dtype", "order", "shape"]
 class PartChange:
     """One part that differs; ``old`` or ``new`` is None where there is no such side.
 
+    One that was renamed has the name that ``old`` had before.
+
     Attributes:
         kind: of the change.
         name: the part's.
@@ -45,7 +48,7 @@ class PartChange:
         note: why something can't be told, "" if nothing is to be said.
     """
 
-    kind: Literal["added", "modified", "deleted"]
+    kind: Literal["added", "modified", "deleted", "renamed"]
     name: str
     old: Part | None
     new: Part | None
@@ -60,7 +63,7 @@ class Inside:
 
     Attributes:
         format: of the new version; "" if it is of none that is known.
-        changes: parts that differ, in the new file's order, deleted ones last.
+        changes: parts that differ or were renamed, in the new file's order, deleted ones last.
         unchanged: how many parts do not differ.
         note: why nothing is told of the parts, "" if it is.
     """
@@ -71,18 +74,22 @@ class Inside:
     note: str = ""
 
 
-def inside_of(repo: Repository, found: Difference, *, values: bool = False) -> Inside | None:
+def inside_of(
+    repo: Repository, found: Difference, *, values: bool = False, renames: bool = True
+) -> Inside | None:
     """Return what differs inside of an object, None where there is nothing to tell.
 
     That is so for one that is on one side only, whose content is the same, or of no known format.
     """
     if found.old is None or found.new is None or "content" not in found.what:
         return None
-    inside = compare_inside(repo, found.old, found.new, values=values)
+    inside = compare_inside(repo, found.old, found.new, values=values, renames=renames)
     return inside if inside.format or inside.note else None
 
 
-def compare_inside(repo: Repository, old: Row, new: Row, *, values: bool = False) -> Inside:
+def compare_inside(
+    repo: Repository, old: Row, new: Row, *, values: bool = False, renames: bool = True
+) -> Inside:
     """Return what differs between two versions of a file.
 
     Args:
@@ -90,6 +97,7 @@ def compare_inside(repo: Repository, old: Row, new: Row, *, values: bool = False
         old: the file's row before.
         new: the file's row after.
         values: compare values, too: numbers and how far they are apart.
+        renames: find parts that have another name and the same content.
 
     Raises:
         UnsupportedError: ``values`` needs a package that is not installed.
@@ -104,7 +112,7 @@ def compare_inside(repo: Repository, old: Row, new: Row, *, values: bool = False
         contents = [read_contents(content.glance(), formats[1]) for content in (a, b)]
     except NotThisFormatError as error:
         return Inside(formats[1], note=_unreadable(f"can't be read as {formats[1]}", error))
-    return _Comparison(a, b, *contents, values=values).run()
+    return _Comparison(a, b, *contents, values=values, renames=renames).run()
 
 
 def _unreadable(start: str, error: Exception) -> str:
@@ -113,14 +121,24 @@ def _unreadable(start: str, error: Exception) -> str:
 
 class _Comparison:
     def __init__(
-        self, a: Content, b: Content, old: Contents, new: Contents, *, values: bool
+        self,
+        a: Content,
+        b: Content,
+        old: Contents,
+        new: Contents,
+        *,
+        values: bool,
+        renames: bool,
     ) -> None:
         self._a, self._b = a, b
         self._old, self._new = old, new
         self._values = values
+        self._renames = renames
 
     def run(self) -> Inside:
         changes = list(self._changes())
+        if self._renames:
+            changes = self._paired(changes)
         changed = sum(change.kind != "deleted" for change in changes)
         return Inside(self._new.format, tuple(changes), len(self._new.parts) - changed)
 
@@ -134,6 +152,28 @@ class _Comparison:
         for name, old in self._old.parts.items():
             if name not in self._new.parts:
                 yield PartChange("deleted", name, _shown(self._a, old), None)
+
+    def _paired(self, changes: list[PartChange]) -> list[PartChange]:
+        """Return the changes with those that are one part under another name put together."""
+        deleted = [change.old for change in changes if change.kind == "deleted" and change.old]
+        added = [change.new for change in changes if change.kind == "added" and change.new]
+        if not deleted or not added:
+            return changes
+        found = renamed_parts(self._a, self._b, deleted, added, self._is_same)
+        gone = {part.name for part in found.values()}
+        return [
+            replace(change, kind="renamed", old=found[change.name])
+            if change.kind == "added" and change.name in found
+            else change
+            for change in changes
+            if change.kind != "deleted" or change.name not in gone
+        ]
+
+    def _is_same(self, old: Part, new: Part) -> bool:
+        try:
+            return not self._content_differs(old, new)
+        except (NotThisFormatError, zlib.error):
+            return False  # what can't be read is like nothing
 
     def _change(self, old: Part, new: Part) -> PartChange | None:
         change = partial(PartChange, "modified", new.name)
