@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from ahstore.errors import NotFoundError
+from ahstore.ids import CommitId
+from ahstore.storage.faults import FaultyStorage
 from ahstore.storage.leases import list_leases
+from ahstore.storage.process import ProcessIdentity
 from ahstore.storage.recording import RecordingStorage
 from ahstore.upkeep.check_packs import Share
 from ahstore.upkeep.fsck import check
@@ -81,6 +86,61 @@ def test_fsck_looks_at_the_bucket_and_not_at_what_is_kept_of_it(bucket: House) -
     mend(bucket.repo, read_data=Share())
     family, _, pack = key.removeprefix("packs/").rpartition("/")
     assert bucket.repo.storage.read(f"aside/{family[:4]}/{pack}") == data
+
+
+class Killed(BaseException):
+    """Nobody catches it; what is done after it reaches no storage."""
+
+
+def gc_killed_at(house: House, op: str, number: int) -> bool:
+    """Let a gc die before its ``number``-th operation of this name; False: it had fewer."""
+    faults = FaultyStorage(house.repo.storage)
+
+    def die(_: str) -> None:
+        faults.fail("*", lambda _: Killed(), times=10**9)
+        raise Killed
+
+    faults.pause(op, die, skip=number)
+    settings = {"id": house.repo.creation_id, "chunking": house.repo.cutting.to_value()}
+    with mock.patch.object(ProcessIdentity, "current", return_value=DEAD):
+        try:
+            collect(Repository(faults, settings, None), NOW)
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("op", "step"),
+    [
+        ("delete", 2),
+        *[pytest.param(op, 1, marks=pytest.mark.long) for op in ("delete", "hollow", "create")],
+        pytest.param("commit", 1, marks=pytest.mark.long),
+    ],
+)
+def test_gc_killed_at_each_delete_in_a_bucket(bucket: House, op: str, step: int) -> None:
+    """Whatever it leaves, nothing is lost, and the next gc takes all that is to go."""
+    bucket.commit(kept=bucket.noise(100_000))
+    before = bucket.content()
+    died = 0
+    while True:
+        lost = bucket.deleted_branch(700_000)
+        bucket.repo.index.consolidate(everything=True)
+        bucket.repo.leases.rest()
+        alive = not gc_killed_at(bucket, op, died)
+        assert bucket.content() == before
+        collect(bucket.repo, NOW)
+        assert check(bucket.repo, read_data=Share()).damages == []
+        assert bucket.content() == before
+        with pytest.raises(NotFoundError):
+            bucket.repo.without_cache().read_commit(CommitId(bytes.fromhex(lost)))
+        assert len(list(bucket.repo.storage.list("index/"))) == 1
+        if alive:
+            break
+        died += step
+    assert collect(bucket.repo, NOW).reclaimed == 0
+    assert died >= {"delete": 3, "hollow": 1, "create": 3, "commit": 1}[op]
 
 
 @pytest.mark.parametrize("branches", [5, 25])

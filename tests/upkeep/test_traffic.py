@@ -68,6 +68,8 @@ def drive(
     there = {commit for commit, _ in log(repo, head)}
     lost = [i for i in acknowledged if CommitId(bytes.fromhex(i)) not in there]  # type: ignore[arg-type]
     assert lost == []
+    # No rubbish is left. Of a blob with two copies, both in packs that held more, one may be.
+    assert collect(repo, NOW).unneeded.packs == 0
     assert collect(repo, NOW).reclaimed == 0
 
 
