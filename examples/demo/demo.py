@@ -156,6 +156,15 @@ def evaluate(demo: Demo, training: str) -> None:
     demo.run(f"ah download model/{MODEL}:v1 -s best && ls best")
 
 
+def account(demo: Demo) -> None:
+    """Follow a number back to what it was made of, and make that again."""
+    demo.title("Where a number comes from, and the same again")
+    demo.run(f"ah compare {MODEL} --sort accuracy")
+    demo.run(f"ah why {MODEL}:@best:accuracy")
+    for branch in ("epoch-5", "epoch-10"):
+        demo.run(f"ah rerun {MODEL}:{branch}")
+
+
 def copy_store(demo: Demo) -> None:
     """A store is a folder."""
     demo.title("The store is a folder")
@@ -173,6 +182,7 @@ def show(folder: Path) -> None:
         lambda: train(demo, training),
         lambda: continue_training(demo, training),
         lambda: evaluate(demo, training),
+        lambda: account(demo),
         lambda: copy_store(demo),
     ]
     for part in parts:

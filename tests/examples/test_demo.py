@@ -36,6 +36,10 @@ def test_the_demo(tmp_path: Path) -> None:
         assert shown in done.stdout
     metrics = re.findall(r'"accuracy": (0\.\d+)', done.stdout)
     assert float(metrics[1]) > float(metrics[0]) > 0.8
+    # The first and the continued training are done again, with the same bytes.
+    verdicts = re.findall(r"ah rerun \S+\n(?:AH INFO: .*\n)*(.*)\n", done.stdout)
+    assert len(verdicts) == 2, done.stdout
+    assert all("same bytes" in verdict for verdict in verdicts), verdicts
     # What the demo makes in the home of whoever tries it would stay there for ever.
     assert os.listdir(home) == []
     assert os.listdir(temporary) == []

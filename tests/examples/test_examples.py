@@ -26,6 +26,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _environment(folder: Path, **variables: str | Path) -> dict[str, str]:
     kept = {key: os.environ[key] for key in ("PATH", "OPENBLAS_CORETYPE") if key in os.environ}
     fixed = {"HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    fixed["PYTHONPATH"] = str(EXAMPLES.parent)
     return kept | fixed | {key: str(value) for key, value in variables.items()}
 
 
@@ -41,6 +42,7 @@ class Runner:
         output = self.tmp_path / name
         output.mkdir()
         more = {"AH_CHECKPOINT_DIR": checkpoint} if checkpoint else {}
+        more["AH_METRICS_FILE"] = self.tmp_path / f"{name}.metrics"
         self._run("train.py", AH_OUTPUT_DIR=output, AH_PARAMS=json.dumps(params), **more)
         return output
 
@@ -86,5 +88,13 @@ def test_the_torch_example(dataset: Path, tmp_path: Path) -> None:
     runner = Runner("torch-cnn", dataset, tmp_path)
     first = runner.train("first", epochs=3)
     second = runner.train("second", checkpoint=first, epochs=3)
-    assert sorted(os.listdir(first)) == ["model_state_dict.pt"]
+    whole = runner.train("whole", epochs=6)
+    assert sorted(os.listdir(first)) == ["model_state_dict.pt", "training_state.pt"]
     assert runner.evaluate(second)["loss"] < runner.evaluate(first)["loss"]
+    assert runner.evaluate(second)["accuracy"] > 0.9
+    # The same training gives the same bytes, in one go or in two.
+    for name in os.listdir(whole):
+        assert (second / name).read_bytes() == (whole / name).read_bytes(), name
+    logged = [json.loads(line) for line in (tmp_path / "second.metrics").read_text().splitlines()]
+    assert [point["step"] for point in logged] == [4, 5, 6]
+    assert {"loss", "accuracy"} <= set(logged[0])
