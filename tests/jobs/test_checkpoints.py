@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ahstore import run as ah_run
-from ahstore.errors import InvalidInputError
+from ahstore.errors import InvalidInputError, OutcomeUnknownError
 from ahstore.ids import AssetId, CommitId
 from ahstore.jobs.provenance.explanation import explain
 from ahstore.jobs.provenance.lineage import LineageReader
 from ahstore.jobs.records import RunRecord, RunRecords
+from ahstore.jobs.running import checkpoints
+from ahstore.jobs.running.checkpoints import Checkpointer
 from ahstore.jobs.running.spool import Spool
+from ahstore.versions.adding.commits import commit_tree
 from ahstore.versions.history.log import log
 from tests.jobs.conftest import House
 from tests.jobs.test_deaths import elsewhere, odd, wait_for_death, wait_until
@@ -302,6 +306,83 @@ def test_a_supervisor_that_fails_in_a_checkpoint_says_so(house: House, odd: Any)
     assert done.status == "Failed"
     assert "CheckpointError: ahstore failed: RuntimeError: planted" in str(done.reason)
     assert (done.checkpoint, done.publishing) == (None, None)
+
+
+def test_a_stop_after_a_checkpoint_was_committed_does_not_forget_it(house: House, odd: Any) -> None:
+    # The last checkpoint is what a stopped run is resumed from.
+    flag = odd("checkpoint-committed", "pause")
+    run = house.train(TRAIN)
+    wait_until(flag.exists)
+    stopper = threading.Thread(target=house.jobs.stop, args=(run,))
+    stopper.start()
+    wait_until(lambda: house.jobs.get(run.name).stop_by is not None)
+    flag.unlink()
+    stopper.join()
+    done = house.wait(run)
+    assert done.status == "Stopped"
+    assert done.checkpoint is not None
+    assert done.checkpoint.commit == house.head(own_branch(run))
+
+
+class Handed(Spool):
+    """A spool that remembers what it answered."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self.answers: list[tuple[str | None, str | None]] = []
+
+    def answer(self, name: str, *, commit: str | None = None, error: str | None = None) -> None:
+        self.answers.append((commit, error))
+        super().answer(name, commit=commit, error=error)
+
+
+@pytest.mark.parametrize("lands", [True, False])
+def test_a_lost_answer_is_settled_before_the_code_gets_one(
+    lands: bool, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # "Committed" for what is not there loses a training; "not committed" for what is there repeats it.
+    run = house.train("import time; time.sleep(99)")
+    wait_until(lambda: house.jobs.get(run.name).status == "Running")
+    spool = Handed(str(house.root / "spool"))
+    monkeypatch.setenv("AH_CHECKPOINT_SPOOL", str(house.root / "spool"))
+    file = house.root / "model"
+    file.write_text("x")
+    ah_run.checkpoint(file, step=1, wait=False)
+
+    def lose_answer(*arguments: Any, guard: Any, **options: Any) -> Any:
+        if lands:
+            made = commit_tree(*arguments, guard=guard, **options)
+            assert made is not None
+            commit = made.commit
+        else:
+            commit = CommitId(bytes(32))
+            guard(commit)
+        raise OutcomeUnknownError("no answer", commit=commit.hex())
+
+    monkeypatch.setattr(checkpoints, "commit_tree", lose_answer)
+    notes: list[str] = []
+    Checkpointer(
+        house.hub,
+        RunRecords(house.repo),
+        house.jobs.get(run.name),
+        branch="own",
+        attempt=1,
+        spool=spool,
+        metrics=dict,
+        on_note=notes.append,
+        on_phase=lambda _: None,
+    ).close(cancel=False)
+    head, record = house.head("own"), house.jobs.get(run.name)
+    if lands:
+        assert head is not None
+        assert spool.answers == [(head.hex(), None)]
+        assert record.checkpoint is not None
+        assert (record.checkpoint.commit, record.publishing) == (head, None)
+    else:
+        assert (head, record.checkpoint) == (None, None)
+        assert spool.answers == [(None, "no answer")]
+        assert notes == ["a checkpoint was not committed: no answer"]
+    house.jobs.stop(run)
 
 
 # The helper, and what it hands in.

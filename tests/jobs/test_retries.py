@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ahstore.errors import AhError, ConflictError, InvalidInputError
+from ahstore.errors import AhError, ConflictError, InvalidInputError, NotFoundError
+from ahstore.jobs.resuming import submit_resume
 from ahstore.jobs.retries import MAX_RETRIES, Retries
 from ahstore.jobs.running.processes import leftovers
+from ahstore.upkeep.gc import collect
+from ahstore.upkeep.policy import Policy
 from ahstore.versions.refs import Refs
 from tests.jobs.conftest import House
 from tests.jobs.test_checkpoints import own_branch, steps
@@ -137,6 +141,41 @@ Path(os.environ["AH_OUTPUT_DIR"], "model").touch()
     done = house.wait(house.train(code, retries=1, retry_wait=0))
     assert done.status == "Succeeded", done.reason
     assert "alive False" in house.log(done)
+
+
+def test_a_checkpoint_that_was_deleted_is_not_gone_on_from(house: House) -> None:
+    # The record must not keep gc from its work, nor a lost checkpoint a run from its next attempt.
+    gate = house.root / "gate"
+    code = f"""
+import os, sys, time
+from pathlib import Path
+from ahstore import run
+out = Path(os.environ["AH_OUTPUT_DIR"])
+(out / "model").write_text("x" * 100)
+if os.environ["AH_ATTEMPT"] == "1":
+    run.checkpoint(out, step=1)
+    Path({str(gate)!r}).touch()
+    while Path({str(gate)!r}).exists():
+        time.sleep(0.02)
+    sys.exit(1)
+print("given", os.environ.get("AH_CHECKPOINT_DIR"), os.environ.get("AH_RESUMED_STEP"))
+"""
+    run = house.train(code, retries=1, retry_wait=0)
+    house.wait_for(run, gate)
+    made = house.jobs.get(run.name).checkpoint
+    assert made is not None
+    Refs(house.repo).delete(house.model.id, own_branch(run), "branch")
+    report = collect(house.repo, Policy(now=True))
+    assert report.reclaimed > 0
+    gate.unlink()
+    done = house.wait(run)
+    assert done.status == "Succeeded", (done.reason, house.log(done))
+    assert "that checkpoint is not there any more: begins anew" in house.log(done)
+    assert "given None None" in house.log(done)
+    # A run that fails and has lost its checkpoint can't go on, and says so.
+    lost = replace(done, state="Failed")
+    with pytest.raises(NotFoundError):
+        submit_resume(house.hub, lost)
 
 
 def test_a_stop_while_it_waits_to_try_again(house: House, odd: Any) -> None:

@@ -208,18 +208,23 @@ class Attempt:
         self._log.note(f"command: {' '.join(command)}")
         self._checkpointer = self._make_checkpointer()
         self._around.on_phase("executing")
-        ending = UserProcess(
-            executable_argv(command, python=self._python.path),
-            folder=folder,
-            environment=self._run_environment(),
-            limits=Limits(self._spec.volume, self._workspace.limited, self._spec.timeout),
-            on_output=self._log.write,
-            should_stop=self._around.watch.should_stop,
-            on_tick=self._tick,
-        ).run()
-        if self._checkpointer is not None:
-            self._around.metrics.tick()
-            self._checkpointer.close(cancel=ending.by == "stop")
+        is_wanted = False
+        try:
+            ending = UserProcess(
+                executable_argv(command, python=self._python.path),
+                folder=folder,
+                environment=self._run_environment(),
+                limits=Limits(self._spec.volume, self._workspace.limited, self._spec.timeout),
+                on_output=self._log.write,
+                should_stop=self._around.watch.should_stop,
+                on_tick=self._tick,
+            ).run()
+            is_wanted = ending.by != "stop"
+        finally:
+            # Nothing may be committed beside what follows, however this ends.
+            if self._checkpointer is not None:
+                self._around.metrics.tick()
+                self._checkpointer.close(cancel=not is_wanted)
         return ending
 
     def _make_checkpointer(self) -> Checkpointer | None:

@@ -177,15 +177,22 @@ class Checkpointer:
             raise error
 
     def _keep(self) -> CommitId:
-        """Say in the record that what was about to be published is."""
+        """Say in the record that what was about to be published is, also if a stop came meanwhile.
 
-        def edit(now: RunRecord) -> RunRecord:
-            check_goes_on(now, self._record)
+        Raises:
+            RunOverError: the run was declared over: who did that has said it, or will.
+        """
+
+        def edit(now: RunRecord) -> RunRecord | None:
+            if now.is_over or now.supervisor != self._record.supervisor:
+                return None
             return replace(now, checkpoint=now.publishing, publishing=None)
 
-        self._record = self._records.change(self._record, edit)
-        kept = self._record.checkpoint
-        assert kept is not None
+        now = self._records.change(self._record, edit)
+        kept = now.checkpoint
+        if now.is_over or now.supervisor != self._record.supervisor or kept is None:
+            raise RunOverError(f"run {now.name} was declared {now.status} by someone else")
+        self._record = now
         self._notes.append(f"checkpoint: {kept}")
         return kept.commit
 
