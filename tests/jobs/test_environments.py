@@ -485,6 +485,27 @@ def _is_of(pid: str, run: RunRecord) -> bool:
         return False
 
 
+def test_two_runs_that_need_the_same_make_it_once(house: House, wheels: Path) -> None:
+    # Two installers in one folder at once would leave a mixture that both take for whole.
+    house.make_code({"train.py": TELL, "requirements.txt": "ahpkg==1.0"})
+    runs = [house.train(venv=True, branch=f"b{number}") for number in range(2)]
+    said = [told(house, run)[1] for run in runs]
+    assert said[0]["venv"] == said[1]["venv"]
+    assert said[0]["version"] == said[1]["version"] == "1.0"
+    logs = [house.log(run) for run in runs]
+    assert sum("making an environment" in log for log in logs) == 1
+    assert len(envs(house)) == 1
+
+
+def test_a_run_that_is_tried_again_has_the_same(house: House, wheels: Path) -> None:
+    code = house.make_code({"train.py": "", "requirements.txt": "ahpkg==1.0"})
+    (code / "train.py").write_text("import os\nassert os.environ['AH_ATTEMPT'] == '2'\n" + TELL)
+    run = house.train(venv=True, with_changes=True, retries=1, retry_wait=0, env={"MY_A": "1"})
+    record, said = told(house, run)
+    assert record.attempt == 2
+    assert (said["version"], said["env"]) == ("1.0", {"MY_A": "1"})
+
+
 # The environments themselves.
 
 
