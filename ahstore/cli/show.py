@@ -135,6 +135,9 @@ def _run_facts(environment: Mapping[str, Any], outcome: Mapping[str, Any]) -> Fi
         fields["EXIT_STATUS"] = str(outcome["exit_status"])
         if outcome["peak_memory_bytes"] is not None:
             fields["PEAK_MEMORY"] = exact_size(outcome["peak_memory_bytes"])
+        for name in ("bytes_in", "bytes_out"):
+            if name in outcome:
+                fields[name.upper()] = exact_size(outcome[name])
     return fields
 
 

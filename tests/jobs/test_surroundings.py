@@ -33,12 +33,16 @@ def test_a_run_records_what_it_ran_on(house: House) -> None:
     outcome = done.outcome
     assert (outcome["exit_status"], outcome["ended_by"]) == (0, "exit")
     assert outcome["bytes_in"] == len(b"images" + b"labels")
+    made = house.files(done.commit)
+    made.pop("asset-hub.metadata")
+    assert outcome["bytes_out"] == sum(map(len, made.values()))
     assert 200 << 20 < int(str(outcome["peak_memory_bytes"])) < 400 << 20
     assert done.commit is not None
     document = json.loads(house.files(done.commit)["asset-hub.metadata"])
     line = " ".join(f"{name}=={version}" for name, version in packages.items())
     assert document["environment"] == {**environment, "packages": line}
-    assert document["outcome"]["peak_memory_bytes"] == outcome["peak_memory_bytes"]
+    for name in ("peak_memory_bytes", "bytes_in", "bytes_out"):
+        assert document["outcome"][name] == outcome[name]
 
 
 def test_a_run_that_fails_records_how(house: House) -> None:

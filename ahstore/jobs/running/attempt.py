@@ -31,7 +31,7 @@ from ahstore.jobs.running.preparing import RunPython, prepare_python
 from ahstore.jobs.running.reuse import find_same
 from ahstore.jobs.running.spool import Spool
 from ahstore.jobs.running.surroundings import Inspection, describe
-from ahstore.jobs.running.usage import folder_usage
+from ahstore.jobs.running.usage import file_bytes, folder_usage
 from ahstore.jobs.running.user_process import Ending, Limits, UserProcess
 from ahstore.jobs.running.watch import Watch
 from ahstore.jobs.running.workspace import Workspace, remove_folder
@@ -254,11 +254,13 @@ class Attempt:
             checkpointer.tick()
 
     def _note_outcome(self, ending: Ending) -> None:
+        workspace = self._workspace
         outcome: dict[str, Value] = {
             "exit_status": ending.status,
             "ended_by": ending.by,
             "peak_memory_bytes": ending.peak_memory,
             "bytes_in": self._bytes_in,
+            "bytes_out": file_bytes(workspace.output if self._spec.trains else workspace.results),
             "bytes_left": ending.usage,
             "code_started": self.started,
             "code_ended": self._around.repo.storage.now(),

@@ -17,7 +17,7 @@ from ahstore.jobs.spec import PinnedVersion, RunSpec
 
 METADATA_NAME = "asset-hub.metadata"
 SCHEMA_VERSION = 1
-OUTCOME_SHOWN = ("exit_status", "peak_memory_bytes", "bytes_in")
+OUTCOME_SHOWN = ("exit_status", "peak_memory_bytes", "bytes_in", "bytes_out")
 
 
 def encode_metadata(

@@ -48,6 +48,19 @@ def folder_usage(folders: Iterable[str], *, stop_above: int | None = None) -> in
     return total
 
 
+def file_bytes(folder: str) -> int:
+    """Return the sizes of all regular files under ``folder`` together, as ``ls`` has them."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            try:
+                status = os.lstat(os.path.join(path, name))
+            except OSError:
+                continue
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return total
+
+
 def entry_bytes(status: os.stat_result) -> int:
     """Return what one file or folder counts."""
     size = status.st_size if stat.S_ISREG(status.st_mode) else 0
