@@ -48,7 +48,8 @@ def wait_for(session: Session, run: Run, *, timeout: float | None, as_json: bool
     if run.status != "Succeeded":
         reason = f": {first_line(run.reason)}" if run.reason else ""
         raise RunFailedError(
-            f"run {run.name} {run.status.lower()}{reason} (see 'ah logs {run.name}')", name=run.name
+            f"run {run.name} {run.status.lower()}{reason} (see 'ah logs {run.name}'{_going_on(run)})",
+            name=run.name,
         )
     session.info(f"Run {run.name} succeeded{_made(run)}")
     return exit_codes.DONE
@@ -101,6 +102,11 @@ def _sweep_table(runs: Sequence[Run]) -> Iterator[str]:
 
 def _number(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def _going_on(run: Run) -> str:
+    """Return how a run that ended without success may go on, if it has a checkpoint."""
+    return f"; 'ah resume {run.name}' goes on" if run.record.checkpoint is not None else ""
 
 
 def _made(run: Run) -> str:

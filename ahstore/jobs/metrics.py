@@ -115,5 +115,5 @@ class MetricsTail:
             return
         point = parse_point(line.decode("utf-8", "replace"))
         if point is not None:
-            self.last |= point
+            self.last |= {name: value for name, value in point.items() if name != TIME}
             self._writer.write(line)

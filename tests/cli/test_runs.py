@@ -203,6 +203,7 @@ def test_checkpoints_retries_resume_reuse_and_plots(digits: Ah, repo: Path) -> N
     failed = digits("train", *given, "--retries", "1", "--retry-wait", "0", "--wait", "--json")
     assert failed.code == 1
     first = json.loads(failed.out)
+    assert f"'ah resume {first['name']}' goes on" in failed.err
     assert (first["attempt"], first["retries"], first["last_checkpoint"]["step"]) == (2, 1, 2)
     showing = digits("show", "workflow", first["name"])
     assert showing.code == 0, showing.err
