@@ -128,6 +128,11 @@ class LogWriter:
         if self._ready:
             self._flush()
 
+    def begin_anew(self) -> None:
+        """Forget what was printed for ``last_lines``: what follows is another attempt's."""
+        self._end_line()
+        self._said.clear()
+
     def last_lines(self) -> str:
         """Return the last lines that the user's code printed, for the reason of a failure."""
         text = (bytes(self._said) + self._redact(self._partial)).decode("utf-8", "replace")

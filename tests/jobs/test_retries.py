@@ -73,6 +73,18 @@ def test_there_are_no_more_attempts_than_were_asked_for(house: House) -> None:
     assert house.wait(house.train()).attempts == ()
 
 
+def test_the_reason_of_an_attempt_is_its_own(house: House) -> None:
+    code = """
+import os, sys
+if os.environ["AH_ATTEMPT"] == "1":
+    print("words of the first", end="")
+sys.exit(1)
+"""
+    done = house.wait(house.train(code, retries=1, retry_wait=0))
+    assert done.attempts[0].reason == "train.py exited with status 1\nwords of the first"
+    assert done.reason == "train.py exited with status 1"
+
+
 def test_without_checkpoints_it_begins_anew(house: House) -> None:
     seen = house.root / "seen"
     code = f"""

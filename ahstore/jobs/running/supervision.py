@@ -244,6 +244,7 @@ class Supervision:
 
         self._record = self._records.change(self._record, edit)
         self._metrics.begin_anew()
+        self._log.begin_anew()
         self._on_phase("back-off")
         until = time.monotonic() + wait
         while True:
