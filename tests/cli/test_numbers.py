@@ -93,9 +93,15 @@ def test_each_number_leads_to_its_code_data_and_checkpoint(shown: Shown) -> None
         bar = ah("compare", *command, "--chart", "accuracy").lines[1]
         assert bar.split()[-1] == "0.9883"
         home(bar.split()[0])
+    # Curves: the names of the runs.
+    drawn = [run["name"] for run in shown.runs if run["type"] == "train"]
+    for form in ([], ["--html"], ["--json"]):
+        text = ah("plot", *drawn, *form).out
+        assert all(name in text for name in drawn), form
+    assert "0.2" in ah("plot", drawn[-1]).out
     # References, histories, lineage.
     home("img/net:@best:accuracy", "img/net:try-lr-0.1")
-    [logged] = re.findall(r'"run_name": "([^"]+)"', ah("log", "img/net:try-lr-0.1").out)
+    [logged] = re.findall(r"run_name: (\S+)", ah("log", "img/net:try-lr-0.1").out)
     home(logged)
     tree = ah("lineage", "img/net:try-lr-0.1").out
     assert f"{record['id']}: metric accuracy=0.9883" in tree

@@ -92,6 +92,14 @@ def test_what_no_run_measured(house: House) -> None:
     assert "loss 1.5" in told[0]
 
 
+def test_a_result_that_was_reused_leads_to_the_run_that_did_the_work(house: House) -> None:
+    trained = done(house, house.train(TRAIN))
+    reused = done(house, house.train(branch="c", reuse=True))
+    told = house.jobs.why_run(reused)
+    assert f"It took the result of run {trained.name}, which had done the same:" in told[0]
+    assert f"by the training {trained.name}." in told[1]
+
+
 def test_a_rerun_leads_to_the_version_it_verified(house: House) -> None:
     trained = done(house, house.train(TRAIN))
     rerun = done(house, house.jobs.rerun(house.model, "b"))

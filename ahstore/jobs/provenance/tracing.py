@@ -76,6 +76,10 @@ def _told(hub: Hub, run: RunRecord) -> str:
 def _sentences(hub: Hub, run: RunRecord) -> Iterator[str]:
     spec = run.spec
     yield f"Run {run.name} ({spec.type}) was started on {tell_time(run.created)} by {run.by}."
+    if spec.resumes is not None:
+        yield f"It goes on with run {spec.resumes.name}."
+    if run.reused_from is not None:
+        yield f"It took the result of run {run.reused_from.name}, which had done the same:"
     yield tell_code(run.command, spec.code)
     verb = "evaluating" if spec.type == "evaluate" else "continuing"
     yield from tell_inputs(hub, spec.dataset, spec.checkpoint, spec.params, verb=verb)
@@ -89,6 +93,8 @@ def _sentences(hub: Hub, run: RunRecord) -> Iterator[str]:
     yield f"It is {run.status}" + (
         f": the code exited with status {status!s}." if status is not None else "."
     )
+    if run.attempts:
+        yield f"Attempts that failed before: {len(run.attempts)}."
     if run.reason:
         yield f"The reason: {json.dumps(run.reason.partition(chr(10))[0], ensure_ascii=False)}."
     if run.commit is not None and run.state == "Succeeded":
