@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 
 from ahstore.hub.hub import Hub
 from ahstore.jobs.records import RunRecords
+from ahstore.storage.process import ProcessIdentity
 from ahstore.testing.s3_servers import S3Server
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
@@ -81,6 +83,7 @@ class Traveller:
             "PYTHONPATH": path,
             "LOUD_LOG": str(self.log),
             "AH_STORE": url,
+            "XDG_STATE_HOME": str(root / "state"),
             "AH_USER": "user",
             "https_proxy": f"http://user:{CANARY}@proxy.example.org:3128",
             **dict.fromkeys(("HF_TOKEN", "GITHUB_TOKEN", "WANDB_API_KEY", "MY_PASSWORD", "SSH_AUTH_SOCK", "GIT_ASKPASS", "AH_API_KEY"), f"/{CANARY}"),
@@ -103,7 +106,12 @@ class Traveller:
         assert done.returncode == 0, done.stdout
         return done.stdout
 
+    def supervisors(self) -> list[ProcessIdentity]:
+        with closing(Repository.open(self.url)) as repo:
+            return [record.supervisor for record in RunRecords(repo).all()]
+
     def found_on_disk(self) -> list[str]:
+        until_over(self.supervisors())
         return [
             str(path)
             for path in self.root.rglob("*")
@@ -128,6 +136,14 @@ class Traveller:
                     for row in repo.files(ref.commit).scan():
                         with open_object(repo, ref.commit, row[0]) as file:
                             yield row[0], file.read()
+
+
+def until_over(supervisors: list[ProcessIdentity]) -> None:
+    """Wait until they have cleared up and ended."""
+    deadline = time.monotonic() + 60
+    while any(supervisor.is_alive() for supervisor in supervisors):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.fixture
