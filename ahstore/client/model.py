@@ -70,7 +70,11 @@ class Model(Asset):
             git_subpath=git_subpath,
             **options,
         )
-        run = self.run_of(record)
+        return self._training(record, data)
+
+    def _training(self, record: RunRecord, data: Dataset) -> Run:
+        """Return a training that has started, and say so."""
+        run, branch = self.run_of(record), record.spec.branch
         what = "Training"
         if run.checkpoint_id:
             what = f"Continue training commit {run.checkpoint_id[:8]}"
@@ -82,28 +86,52 @@ class Model(Asset):
         self,
         branch: str,
         grid: Mapping[str, Sequence[Any]],
+        dataset: Dataset | Version | str,
+        volume: str | int,
+        git_repo: str,
+        git_revision: str,
+        git_subpath: str = ".",
         *,
-        params: Mapping[str, Any] | None = None,
-        **options: Any,
+        checkpoint: Version | str | None = None,
+        **options: Unpack[RunOptions],
     ) -> list[Run]:
         """Start a training for every combination of the values in ``grid``, a branch for each.
+
+        All have the same commits of code, dataset and checkpoint, whatever moves meanwhile.
 
         Args:
             branch: what the branches' names begin with: ``sweep`` gives ``sweep-lr-0.1-bs-32``.
             grid: values by parameter, ``{"lr": [0.1, 0.01], "bs": [16, 32]}``.
-            params: further parameters, the same for all.
-            options: as for `train`; ``at_once`` bounds how many work at once.
+            dataset: as for `train`, and so are those that follow.
+            volume: of each run.
+            git_repo: URL or local path of the repository with the code.
+            git_revision: branch, tag or commit.
+            git_subpath: folder of the code in the repository.
+            checkpoint: a model's version to continue from, or its path.
+            options: as for `train`; ``params`` are the same for all, ``at_once`` bounds how many
+                work at once.
 
         Raises:
             InvalidInputError: a parameter has no value, or there are too many combinations.
         """
         from ahstore.jobs.sweep import branch_names, combinations  # start-up
 
-        points = combinations(grid)
-        return [
-            self.train(name, params={**(params or {}), **point}, **options)
-            for point, name in zip(points, branch_names(branch, points), strict=True)
-        ]
+        points, params = combinations(grid), options.pop("params", None) or {}
+        names = branch_names(branch, points)
+        data, data_ref = find_dataset(self.core, dataset)
+        records = self.core.jobs.sweep(
+            self.record,
+            [(name, {**params, **point}) for name, point in zip(names, points, strict=True)],
+            dataset=data.record,
+            dataset_ref=data_ref,
+            checkpoint=None if checkpoint is None else self._checkpoint(checkpoint),
+            volume=volume,
+            git_repo=git_repo,
+            git_revision=git_revision,
+            git_subpath=git_subpath,
+            **options,
+        )
+        return [self._training(record, data) for record in records]
 
     def evaluate_version(
         self,

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ahstore.errors import AhError, InvalidInputError
 from ahstore.hub.hub import Hub
@@ -38,6 +38,7 @@ from ahstore.jobs.submission import (
     submit_evaluate,
     submit_rerun,
     submit_train,
+    vary_train,
 )
 from ahstore.storage.process import ProcessIdentity
 from ahstore.versions.adding.commits import store_files
@@ -113,6 +114,39 @@ class Jobs:
             options=options,
         )
         return self._start(submission, at_once=options.get("at_once"))
+
+    def sweep(
+        self,
+        model: AssetRecord,
+        points: Sequence[tuple[str, Mapping[str, Any]]],
+        *,
+        dataset: AssetRecord,
+        dataset_ref: str = "main",
+        checkpoint: tuple[AssetRecord, str] | None = None,
+        volume: str | int,
+        git_repo: str,
+        git_revision: str,
+        git_subpath: str = ".",
+        **options: Unpack[RunOptions],
+    ) -> list[RunRecord]:
+        """Start a training for each of ``points``, a branch and its parameters, and return at once.
+
+        References are looked up, and a working copy is read, once for all. Nothing is started before
+        everything is checked. Raises what ``train`` does.
+        """
+        branch, params = points[0]
+        first = submit_train(
+            self._hub,
+            model,
+            branch,
+            dataset=(dataset, dataset_ref),
+            checkpoint=checkpoint,
+            volume=volume,
+            git=GitArguments(git_repo, git_revision, git_subpath),
+            options={**options, "params": params},
+        )
+        others = [vary_train(self._hub, first, branch, params) for branch, params in points[1:]]
+        return [self._start(each, at_once=options.get("at_once")) for each in (first, *others)]
 
     def evaluate(
         self,

@@ -12,11 +12,13 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ahstore.errors import InvalidInputError, UnsupportedError
 from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord
 from ahstore.hub.sizes import parse_size
+from ahstore.ids import AssetId
 from ahstore.jobs.code.command import choose_command
 from ahstore.jobs.code.git import Git, check_revision
 from ahstore.jobs.code.git_source import GitSource, parse_git_source
@@ -98,10 +100,7 @@ def submit_train(
         InvalidInputError: an argument is malformed, or an asset of the wrong kind.
         NotFoundError: a reference, the repository, the revision, the folder or the command.
     """
-    check_ref_name(branch, what="branch name")
-    taken = Refs(hub.repo).find(model.id, branch)
-    if taken is not None and taken.kind != "branch":
-        raise InvalidInputError(f"{branch!r} is a tag; a training commits to a branch", name=branch)
+    _check_target(hub, model.id, branch)
     return _submit(
         hub,
         "train",
@@ -113,6 +112,27 @@ def submit_train(
         git=git,
         options=options,
     )
+
+
+def vary_train(
+    hub: Hub, submission: Submission, branch: str, params: Mapping[str, Any]
+) -> Submission:
+    """Return the same training with other parameters, for another branch.
+
+    Raises:
+        InvalidInputError: one of the two is malformed.
+    """
+    _check_target(hub, submission.spec.model, branch)
+    params_to_json(params)
+    spec = replace(submission.spec, branch=branch, params=dict(params))
+    return replace(submission, spec=spec)
+
+
+def _check_target(hub: Hub, model: AssetId, branch: str) -> None:
+    check_ref_name(branch, what="branch name")
+    taken = Refs(hub.repo).find(model, branch)
+    if taken is not None and taken.kind != "branch":
+        raise InvalidInputError(f"{branch!r} is a tag; a training commits to a branch", name=branch)
 
 
 def submit_evaluate(

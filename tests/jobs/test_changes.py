@@ -102,6 +102,29 @@ def test_a_training_with_changes(changed: House) -> None:
     assert any("changes" in node.facts for node in lineage.nodes.values() if node.kind == "code")
 
 
+def test_a_sweep_takes_the_working_copy_once(changed: House) -> None:
+    # Else an edit while runs are being started makes a table of numbers of different codes.
+    started: list[str] = []
+    swept = changed.jobs._start
+
+    def edit(*given: object, **options: object) -> RunRecord:
+        (changed.code / "helper.py").write_text(f"TEXT = 'edited {len(started)}'")
+        record = swept(*given, **options)  # type: ignore[arg-type]
+        started.append(record.name)
+        return record
+
+    changed.jobs._start = edit  # type: ignore[method-assign]
+    records = changed.jobs.sweep(
+        changed.model, [(f"s-{n}", {"n": n}) for n in range(3)], dataset=changed.dataset,
+        volume="1Mi", git_repo=str(changed.code), git_revision="HEAD", with_changes=True,
+    )  # fmt: skip
+    ended = [done(changed, record) for record in records]
+    assert [record.spec.params for record in ended] == [{"n": 0}, {"n": 1}, {"n": 2}]
+    assert len({record.spec.code.changes.tree for record in ended if record.spec.code.changes}) == 1
+    made = [changed.files(record.commit)["model"] for record in ended if record.commit]
+    assert made == [b"changed"] * 3
+
+
 def test_an_evaluation_with_changes(changed: House) -> None:
     run = changed.jobs.evaluate(
         changed.model, "main", dataset=changed.dataset, volume="1Mi",
