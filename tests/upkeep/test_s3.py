@@ -114,7 +114,7 @@ def gc_killed_at(house: House, op: str, number: int) -> bool:
 @pytest.mark.parametrize(
     ("op", "step"),
     [
-        ("delete", 2),
+        ("delete", 4),
         *[pytest.param(op, 1, marks=pytest.mark.long) for op in ("delete", "hollow", "create")],
         pytest.param("commit", 1, marks=pytest.mark.long),
     ],

@@ -92,7 +92,7 @@ def bucket(s3_url: str, tmp_path: Path) -> Iterator[House]:
 
 @pytest.mark.timeout(900)
 def test_a_few_seconds_of_traffic_in_a_bucket(bucket: House) -> None:
-    drive(bucket, writers=2, seconds=8, life=(1.5, 3.0))
+    drive(bucket, writers=2, seconds=5, life=(1.5, 2.5))
 
 
 @pytest.mark.long

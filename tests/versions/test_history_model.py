@@ -340,7 +340,7 @@ def run(machine: type[History], *, examples: int, steps: int) -> None:
 
 @pytest.mark.timeout(1200)
 def test_in_a_bucket(s3_environment: S3Server) -> None:
-    run(in_bucket(s3_environment), examples=3, steps=12)
+    run(in_bucket(s3_environment), examples=2, steps=12)
 
 
 @pytest.mark.long

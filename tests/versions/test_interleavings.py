@@ -256,11 +256,11 @@ def test_two_operations_are_as_one_after_the_other(memory: Kind, first: str, sec
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_two_operations_on_a_disk(tmp_path: Path, first: str, second: str) -> None:
-    two_at_once(Kind(on_disk(tmp_path), step=9), first, second)
+    two_at_once(Kind(on_disk(tmp_path), step=17), first, second)
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "step"), [("merge", "commit", 13), ("delete", "commit to dev", 2)]
+    ("first", "second", "step"), [("merge", "commit", 17), ("delete", "commit to dev", 2)]
 )
 def test_two_operations_in_a_bucket(
     s3_environment: S3Server, first: str, second: str, step: int
@@ -316,11 +316,11 @@ def test_gc_at_any_moment_takes_nothing_that_comes_back(memory: Kind, first: str
 
 @pytest.mark.parametrize("first", BESIDE_GC)
 def test_gc_at_any_moment_on_a_disk(tmp_path: Path, first: str) -> None:
-    with_gc_in_between(Kind(on_disk(tmp_path), step=9), first)
+    with_gc_in_between(Kind(on_disk(tmp_path), step=17), first)
 
 
 def test_gc_at_any_moment_in_a_bucket(s3_environment: S3Server) -> None:
-    with_gc_in_between(Kind(in_bucket(s3_environment), step=17), "undelete")
+    with_gc_in_between(Kind(in_bucket(s3_environment), step=29), "undelete")
 
 
 @pytest.mark.long
