@@ -83,7 +83,7 @@ def test_no_commit_is_lost_in_a_bucket(
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("threads", "commits"),
-    [(8, 25), pytest.param(16, 200, marks=pytest.mark.long)],
+    [(8, 25), pytest.param(16, 100, marks=pytest.mark.long)],
 )
 def test_no_commit_is_lost_in_memory(threads: int, commits: int) -> None:
     """Threads with a store each, as processes have, over one storage without courtesy locks."""
