@@ -2,7 +2,12 @@
 
 A SeaweedFS is started for it. Both sides run as whole processes, one after the other in each
 round, with the same number of requests in flight; what counts is their ratio within the run.
-Requests are counted apart, through a proxy, and have nothing to do with the machine.
+Requests are counted apart, through a proxy, and have nothing to do with the machine. DVC's push and
+pull are timed too where DVC with its S3 part is found (``--dvc`` says where).
+
+What the sides do is not the same: ours verifies each byte by SHA-256 on the way down, keeps it in a
+bounded cache on this machine, and on the way up hashes and finds what the store has already; s3fs
+does none of that. Neither syncs what it writes; both are timed to the end of a ``sync``.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from ahstore.client.store import Store
 from ahstore.testing.fault_proxy import FaultProxy
 from ahstore.testing.s3_servers import S3Server, running
 from benchmarks.measure import run
+from benchmarks.s3_dvc import Dvc
 from benchmarks.workloads import MANY_FILE_BYTES, contents, make_large, make_many, warm
 
 RESULTS = Path(__file__).parent / "results"
@@ -40,6 +46,7 @@ class Row:
     goal: str
     ours: list[dict[str, float]] = field(default_factory=list)
     plain: list[dict[str, float]] = field(default_factory=list)
+    dvc: list[dict[str, float]] = field(default_factory=list)
 
     def line(self) -> str:
         """Return the line in Markdown; the ratio is s3fs's seconds over ours, above 1 is faster."""
@@ -51,8 +58,14 @@ class Row:
         peak = max(measures["peak MiB"] for measures in self.ours)
         return (
             f"| {self.title} | {ours:.2f} s | {plain:.2f} s | {ratio:.2f} | {self.goal} |"
-            f" {peak:.0f} MiB |"
+            f" {peak:.0f} MiB | {self._dvc(ours)} |"
         )
+
+    def _dvc(self, ours: float) -> str:
+        if not self.dvc:
+            return "—"
+        seconds = _median(self.dvc, "seconds")
+        return f"{seconds:.2f} s ({seconds / ours:.1f} ×)"
 
 
 def _median(measures: list[dict[str, float]], name: str) -> float:
@@ -62,7 +75,9 @@ def _median(measures: list[dict[str, float]], name: str) -> float:
 class Bench:
     """The workloads, a server, and what each side does with them."""
 
-    def __init__(self, server: S3Server, folder: Path, *, mib: int, files: int) -> None:
+    def __init__(
+        self, server: S3Server, folder: Path, *, mib: int, files: int, dvc: str | None = None
+    ) -> None:
         self.server = server
         self.folder = folder
         self.environment = {
@@ -74,6 +89,8 @@ class Bench:
                 for kind in ("CACHE", "CONFIG", "DATA", "STATE")
             },
         }
+        self.dvc = Dvc.find(dvc, self.environment)
+        self.dvc_adds: list[float] = []
         make_large(folder / "large" / "data.bin", mib=mib)
         make_many(folder / "many", count=files, size=MANY_FILE_BYTES)
         self.rows = {
@@ -114,6 +131,29 @@ class Bench:
                 side()
                 self._check(key, out)
             say(self.rows[key].line())
+        if self.dvc is not None:
+            self._round_of_dvc(self.dvc)
+
+    def _round_of_dvc(self, dvc: Dvc) -> None:
+        measures = dvc.round(
+            self.folder,
+            self.folder / "many",
+            endpoint=self.server.endpoint,
+            bucket=self.server.bucket,
+        )
+        self.rows["put-all"].dvc.append(measures["push"])
+        self.rows["get-all"].dvc.append(measures["pull"])
+        self.dvc_adds.append(measures["add"]["seconds"])
+        say(self.rows["put-all"].line())
+
+    def about_dvc(self) -> str:
+        """Return what is to be said of the column for DVC."""
+        if self.dvc is None:
+            return "DVC with its S3 part was not there (`--dvc` says where it is): not compared."
+        return (
+            f"DVC {self.dvc.version()}: `dvc push` and `dvc pull`, and how many times ours that is."
+            f" The `dvc add` before, {statistics.median(self.dvc_adds):.2f} s, is not counted."
+        )
 
     def _check(self, key: str, out: Path) -> None:
         if key.startswith("get"):
@@ -204,9 +244,11 @@ def table(bench: Bench, requests: list[tuple[str, Counter[str]]], rounds: int) -
     lines = [
         f"{day}, {rounds} rounds, SeaweedFS on the same machine ({os.cpu_count()} cores); medians.",
         "",
-        "| | ahstore | s3fs | s3fs ÷ ahstore | goal | our peak |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| | ahstore | s3fs | s3fs ÷ ahstore | goal | our peak | DVC |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
         *(row.line() for row in bench.rows.values() if row.ours),
+        "",
+        bench.about_dvc(),
         "",
         "| operation | requests | of which |",
         "| --- | --- | --- |",
@@ -224,10 +266,11 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=20_000, help="how many small files")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dir", help="where to work (a temporary folder)")
+    parser.add_argument("--dvc", help="the program, if it is not on the path")
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     with running("seaweedfs") as server, tempfile.TemporaryDirectory(dir=args.dir) as folder:
-        bench = Bench(server, Path(folder), mib=args.mib, files=args.files)
+        bench = Bench(server, Path(folder), mib=args.mib, files=args.files, dvc=args.dvc)
         for number in range(args.rounds):
             bench.round(number)
         # Last: what this process grows by would show as the peak of those it starts.
@@ -235,7 +278,10 @@ def main() -> None:
         text = table(bench, requests, args.rounds)
     args.results.mkdir(parents=True, exist_ok=True)
     (args.results / "s3.md").write_text(text)
-    measures = {key: {"ours": row.ours, "s3fs": row.plain} for key, row in bench.rows.items()}
+    measures = {
+        key: {"ours": row.ours, "s3fs": row.plain, "dvc": row.dvc}
+        for key, row in bench.rows.items()
+    }
     (args.results / "s3.json").write_text(json.dumps(measures, indent=2))
     sys.stdout.write(text)
 
