@@ -28,6 +28,7 @@ from ahstore.objects.tree import build
 from ahstore.storage.cells import Cell, CellState, CellVersion
 from ahstore.versions.gc_plan import Mark, pending_marks
 from ahstore.versions.locators import PLACES
+from ahstore.versions.past import FIELD as COMMITS
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession
 
@@ -239,9 +240,12 @@ def _last_live(
     return None
 
 
+_HINTS = (PLACES, PACKS, COMMITS)
+
+
 def _without_locators(value: Mapping[str, Value]) -> dict[str, Value]:
     """Return a ref's value without where its blobs lay then: they may have been moved."""
-    return {field: kept for field, kept in value.items() if field not in (PLACES, PACKS)}
+    return {field: kept for field, kept in value.items() if field not in _HINTS}
 
 
 def _put_back(

@@ -124,6 +124,10 @@ class Cells:
         """
         return self._load(cell.folder, number)
 
+    def read_at(self, folder: str, number: int) -> CellVersion:
+        """Return the version of this number of the cell with this folder; raises as above."""
+        return self._load(folder, number)
+
     def history(self, cell: Cell) -> Iterator[CellVersion]:
         """Yield all versions, newest first, down to the first that gc has emptied.
 

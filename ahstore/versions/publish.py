@@ -13,8 +13,12 @@ from dataclasses import dataclass, field
 from ahstore.codec.canonical import Value
 from ahstore.errors import InvalidInputError, NotFoundError, OutcomeUnknownError
 from ahstore.ids import AssetId, CommitId, PageId
+from ahstore.names import check_ref_name
 from ahstore.objects.commit import Commit
-from ahstore.versions.refs import Ref, Refs, check_expected, read_ref, ref_cell, ref_value
+from ahstore.storage.cells import CellVersion
+from ahstore.versions.past import FIELD as COMMITS
+from ahstore.versions.past import encode_past
+from ahstore.versions.refs import Ref, check_expected, read_ref, ref_cell, ref_value
 from ahstore.versions.repository import Repository
 from ahstore.versions.session import WriteSession, retried
 
@@ -62,6 +66,7 @@ class Seen:
     """A branch as it was read under the lease of a session, ``at`` by the monotonic clock."""
 
     ref: Ref
+    version: CellVersion
     at: float
 
     @staticmethod
@@ -71,7 +76,11 @@ class Seen:
         Raises:
             NotFoundError: there is none of this name.
         """
-        return Seen(Refs(repo).get(asset, branch), time.monotonic())
+        version = repo.cells.read(ref_cell(asset, check_ref_name(branch)))
+        ref = read_ref(asset, branch, version)
+        if ref is None:
+            raise NotFoundError(f"there is no branch or tag {branch!r}", name=branch)
+        return Seen(ref, version, time.monotonic())
 
     def is_worth_a_try(self, repo: Repository) -> bool:
         """Whether to build on it without reading again: if the branch has moved, the swap loses.
@@ -113,16 +122,11 @@ def publish(
         OutcomeUnknownError: no answer came; ``details["commit"]`` has the id.
     """
     cell = ref_cell(asset, branch)
-    first = [seen.ref] if seen is not None and seen.is_worth_a_try(repo) else []
+    first = [seen.version] if seen is not None and seen.is_worth_a_try(repo) else []
 
     def attempt() -> Published | None:
-        ref: Ref | None
-        if first:
-            ref = first.pop()
-            number = ref.number
-        else:
-            current = repo.cells.read(cell)
-            ref, number = read_ref(asset, branch, current), current.number
+        current = first.pop() if first else repo.cells.read(cell)
+        ref = read_ref(asset, branch, current)
         _check_branch(ref, branch, expect, may_create)
         proposal = propose(ref.commit if ref else None)
         if proposal is None:
@@ -133,8 +137,10 @@ def publish(
         if guard is not None:
             guard(commit_id)
         value = ref_value("branch", commit_id, signature.committer, session.newest_places())
+        if repo.storage.capabilities.far:
+            value[COMMITS] = encode_past(current, commit)
         try:
-            session.swap(cell, number, value)
+            session.swap(cell, current.number, value)
         except OutcomeUnknownError as error:
             raise OutcomeUnknownError(
                 f"no answer came whether commit {commit_id.hex()} was made: look at the branch, "

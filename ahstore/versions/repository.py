@@ -37,6 +37,7 @@ from ahstore.storage.open import open_storage
 from ahstore.versions.lease_keeper import LeaseKeeper
 from ahstore.versions.locators import PLACES, decode_places
 from ahstore.versions.pack_ids import PackIds
+from ahstore.versions.past import Past
 from ahstore.versions.readahead import ReadAhead
 from ahstore.versions.recent_blobs import RecentBlobs
 from ahstore.versions.session import WriteSession
@@ -87,6 +88,7 @@ class Repository:
         """How the storage was opened, for processes that open it again; may hold credentials."""
         self._recent = RecentPacks()
         self._untold: deque[Value] = deque(maxlen=CELLS_REMEMBERED)
+        self._past = Past(lambda folder, number: self.cells.read_at(folder, number))
         self.cells = Cells(self.storage, on_read=self._learn)
         self.cutting = CuttingParameters.from_value(settings["chunking"])
         self.packs = PackReader(self.storage)
@@ -225,6 +227,8 @@ class Repository:
         """Take in the locators of a cell that was read: its newest blobs are then found at once."""
         if self._recent.learn(folder, version) and PLACES in version.value:
             self._untold.append(version.value[PLACES])
+            if not self._trusted:
+                self._past.learn(folder, version)
 
     def _find_hint(self, kind: Kind, address: Address) -> Place | None:
         """Return what the cells read told of a blob; a wrong hint only costs a look-up."""
@@ -367,6 +371,11 @@ class Repository:
             kept = self._meta.find(blob_name(kind, address))
             if kept is not None:
                 return kept
+        told = self._past.find(CommitId(address)) if kind is Kind.COMMIT else None
+        if told is not None:
+            if self._meta is not None:
+                self._meta.keep(blob_name(kind, address), told)
+            return told
         hint = self._find_hint(kind, address)
         if hint is not None:
             try:
