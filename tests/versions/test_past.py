@@ -69,7 +69,7 @@ def test_a_cold_log_reads_many_commits_at_once(storage: MemoryStorage, asset: As
     repo, far = open_far(storage)
     far.clear()
     assert messages(repo, asset) == expected(COMMITS)
-    assert far.count() <= 2 + COMMITS // 20 + 6, far.calls
+    assert far.count() <= 2 + COMMITS // 20, far.calls
     assert far.count(under="cells/ref/") <= 2 + COMMITS // 20
     version = asset.repo.cells.read(ref_cell(asset.id, "main"))
     told = list(told_by(version))
