@@ -126,6 +126,18 @@ class OutcomeUnknownError(AhError):
     code = "outcome-unknown"
 
 
+class EngineError(AhError, RuntimeError):
+    """Slurm, Ray or whatever is to carry a run out refuses it; the message has its own words."""
+
+    code = "engine"
+
+
+class EngineUnreachableError(EngineError):
+    """What is to carry a run out does not answer from here: try again, or on another machine."""
+
+    code = "engine-unreachable"
+
+
 class RunFailedError(AhError, RuntimeError):
     """A train or evaluate run ended without success; the run's record says why."""
 

@@ -85,6 +85,12 @@ def run_options(command: Command) -> Command:
         click.option("--retry-wait", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait so long before the first retry (10), twice as long before the next."),
         click.option("--reuse", is_flag=True, help="Take the result of an earlier run that did the same, if it is still there."),
         click.option("--at-once", type=click.IntRange(min=1), metavar="N", help="Queue the run: N queued runs work at once on this machine."),
+        click.option("--engine", type=click.Choice(("local", "slurm", "ray")), help="What carries the run out; local, this machine, unless AH_ENGINE says otherwise."),
+        click.option("--engine-option", "engine_options", multiple=True, metavar="KEY=VALUE", help="A setting of the engine: partition=gpu, address=http://…; repeat for more."),
+        click.option("--cpus", type=click.IntRange(min=1), metavar="N", help="Processors for the run, and as many threads."),
+        click.option("--gpus", type=click.IntRange(min=0), metavar="N", help="Accelerators for the run."),
+        click.option("--memory", metavar="SIZE", help="The most memory that it may have: 4Gi."),
+        click.option("--time", metavar="TIME", help="The longest that it may take: 90m, 12h, 1-12:00:00."),
         click.option("--wait", is_flag=True, help="Wait until the run has ended; exit 1 if it failed."),
         json_option,
     ]  # fmt: skip
@@ -96,7 +102,26 @@ def run_options(command: Command) -> Command:
 def what_to_run(given: dict[str, Any]) -> dict[str, Any]:
     """Return what ``run_options`` took as the arguments of `Model.train` and `Version.evaluate`."""
     params, env = given.pop("params"), given.pop("env")
-    return {**given, "params": parse_pairs(params, "parameter"), "env": parse_env(env)}
+    engine_options = given.pop("engine_options")
+    return {
+        **given,
+        "params": parse_pairs(params, "parameter"),
+        "env": parse_env(env),
+        "engine_options": parse_settings(engine_options),
+    }
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, str]:
+    """Return ``KEY=VALUE`` arguments by key, the later of two; a ``KEY`` alone has "".
+
+    Raises:
+        InvalidInputError: there is no key.
+    """
+    pairs = [text.partition("=") for text in texts]
+    for text, (key, _, _) in zip(texts, pairs, strict=True):
+        if not key.strip():
+            raise InvalidInputError(f"invalid engine option {text!r}: write KEY=VALUE", value=text)
+    return {key: value for key, _, value in pairs}
 
 
 def parse_pairs(texts: Sequence[str], what: str) -> dict[str, Any]:

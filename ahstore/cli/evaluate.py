@@ -25,7 +25,7 @@ def evaluate(
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Evaluate a model's version with the code of a git repository, as a local process.
+    """Evaluate a model's version with the code of a git repository, on this machine or by --engine.
 
     Each KEY.json that the code leaves in AH_RESULTS_DIR becomes a result of one evaluation, which
     stays with the model's and the dataset's commit. The command returns at once and the run goes

@@ -82,8 +82,10 @@ def _show_run(session: Session, run: Run, as_json: bool) -> None:
             clean(name if value is None else f"{name}={value}")
             for name, value in runtime["env"].items()
         ]
+    fields |= _where_it_ran(record)
     fields |= _run_facts(record["environment"], record["outcome"])
-    fields["WORKSPACE"] = clean(record["workspace"])
+    if record["workspace"]:
+        fields["WORKSPACE"] = clean(record["workspace"])
     emit(block(fields))
 
 
@@ -118,6 +120,23 @@ def _checkpoint(last: Mapping[str, Any] | None) -> Fields:
     how_many = count(last["number"], "checkpoint")
     said = f"{how_many}, the last {short_id(last['commit'])}{at} on branch {last['branch']}"
     return {"CHECKPOINTS": said}
+
+
+def _where_it_ran(record: Mapping[str, Any]) -> Fields:
+    """Return what carries a run out, and what it asked for, where that is out of the ordinary."""
+    fields: Fields = {}
+    if record["job"]:
+        job = record["job"]["id"]
+        fields["ENGINE"] = clean(f"{record['engine']}, job {job}" if job else record["engine"])
+    if record["resources"]:
+        asked = record["resources"]
+        shown = [f"{asked[what]} {what}" for what in ("cpus", "gpus") if what in asked]
+        if "memory" in asked:
+            shown.append(f"{exact_size(asked['memory'])} of memory")
+        if "time" in asked:
+            shown.append(f"{asked['time']:g} s")
+        fields["RESOURCES"] = ", ".join(shown)
+    return fields
 
 
 def _run_facts(environment: Mapping[str, Any], outcome: Mapping[str, Any]) -> Fields:

@@ -50,7 +50,7 @@ def train(
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Train MODEL with the code of a git repository, as a local process.
+    """Train MODEL with the code of a git repository, on this machine or by --engine.
 
     What the code leaves in AH_OUTPUT_DIR becomes one commit on BRANCH. The command returns at
     once and the run goes on: see 'ah ls workflow MODEL' and 'ah logs NAME'.

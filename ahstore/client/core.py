@@ -38,13 +38,15 @@ class Core:
     def jobs(self) -> Jobs:
         """Train and evaluate runs of this store."""
         if self._jobs is None:
-            from ahstore.jobs.jobs import Jobs  # start-up: most commands start no run
+            from ahstore.client.engines import load_engine_settings  # start-up: most start no run
+            from ahstore.jobs.jobs import Jobs
 
             self._jobs = Jobs(
                 self.hub,
                 runs_root=self.runs_dir,
                 store_url=self.store_url,
                 notify=self.notify,
+                engines=load_engine_settings(),
             )
         return self._jobs
 

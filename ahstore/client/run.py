@@ -54,6 +54,11 @@ class Run:
         return self.record.spec.code.repo
 
     @property
+    def engine(self) -> str:
+        """What carries it out: ``local``, ``slurm`` or ``ray``."""
+        return self.record.engine
+
+    @property
     def checkpoint_id(self) -> str:
         """The commit that was continued or evaluated, "" for a training from nothing."""
         checkpoint = self.record.spec.checkpoint
@@ -209,6 +214,7 @@ class Run:
             "dataset": str(spec.dataset),
             "dataset_commit": spec.dataset.commit.hex(),
             "end_time": None if record.ended is None else iso_seconds(record.ended),
+            "engine": record.engine,
             "environment": dict(record.environment),
             "evaluation": record.evaluation if succeeded else None,
             "failed_attempts": [
@@ -229,6 +235,7 @@ class Run:
             "last_checkpoint": None
             if record.checkpoint is None
             else _checkpoint(record.checkpoint),
+            "job": None if record.job is None else record.job.to_value(),
             "model": spec.model_path,
             "name": self.name,
             "outcome": dict(record.outcome),
@@ -237,6 +244,7 @@ class Run:
             "resumes": None if spec.resumes is None else spec.resumes.name,
             "retries": spec.retries.limit,
             "reused_from": None if record.reused_from is None else record.reused_from.name,
+            "resources": spec.resources.to_value(),
             "start_time": iso_seconds(record.started or record.created),
             "status": self.status,
             "runtime": spec.runtime.to_value(),

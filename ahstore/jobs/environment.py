@@ -11,6 +11,7 @@ import os
 import site
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from ahstore.jobs.code.git_source import GitSource
 
@@ -88,10 +89,56 @@ _GIT_PASSED_ON = frozenset(
 _GIT_CONFIG_PREFIXES = ("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_")
 GIT_PROTOCOLS = "file:https:ssh"
 
+_FOR_WORKERS = frozenset(
+    [
+        "HOME",
+        "LOGNAME",
+        "PATH",
+        "SHELL",
+        "USER",
+        "AH_CACHE_SIZE",
+        "XDG_CACHE_HOME",
+        "XDG_STATE_HOME",
+    ]
+)
+_OF_THE_NODE = frozenset(name for name in _PASSED_ON if "VISIBLE" in name or "AFFINITY" in name)
+_APP = "ahstore"
+
 
 def caller_environment() -> dict[str, str]:
     """Return the environment this process was started in."""
     return dict(os.environ)
+
+
+def names_for_workers(caller: Mapping[str, str], *, in_s3: bool) -> list[str]:
+    """Return which variables a worker on another machine may need.
+
+    Of a store in S3 the credentials are among them. Their values are for an engine that keeps them
+    to itself.
+    """
+    allowed = (_PASSED_ON - _OF_THE_NODE) | _PROXIES | _GIT_PASSED_ON | _FOR_WORKERS
+    prefixes = (_LOCALE_PREFIX, *_GIT_CONFIG_PREFIXES, *(["AWS_"] if in_s3 else []))
+    return sorted(name for name in caller if name in allowed or name.startswith(prefixes))
+
+
+def folders_of_this_node() -> tuple[str, str]:
+    """Return where a worker has its workspaces and its cache, if nobody has said so."""
+    from platformdirs import user_cache_dir, user_state_dir  # start-up: workers elsewhere only
+
+    return os.path.join(user_state_dir(_APP), "runs"), user_cache_dir(_APP)
+
+
+def expand(path: str) -> str:
+    """Return a folder's path with this machine's ``~`` and ``$VARIABLE`` filled in."""
+    return os.path.abspath(os.path.expandvars(os.path.expanduser(path)))
+
+
+def ahstore_path(caller: Mapping[str, str]) -> str:
+    """Return a ``PYTHONPATH`` on which this very ahstore is found."""
+    root = str(Path(__file__).resolve().parents[2])
+    given = caller.get("PYTHONPATH", "").split(os.pathsep)
+    # The worker works elsewhere: a relative folder would mean another there.
+    return os.pathsep.join([root, *(os.path.abspath(folder) for folder in given if folder)])
 
 
 def run_environment(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
@@ -10,14 +9,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ahstore.errors import AhError, InvalidInputError
+from ahstore.errors import InvalidInputError
 from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord, EvaluationRecord
-from ahstore.ids import CommitId, RunId, new_entity_id
+from ahstore.ids import CommitId
 from ahstore.jobs.code.git import Git, check_commit
 from ahstore.jobs.code.git_source import parse_git_source
-from ahstore.jobs.code.laying_out import PATCH_NAME, lay_out, read_patch
-from ahstore.jobs.code.working_copy import Changes
+from ahstore.jobs.code.laying_out import lay_out, read_patch
+from ahstore.jobs.engines.asking import EngineDesk
+from ahstore.jobs.engines.choice import THIS_MACHINE, EngineSettings, engine_of
+from ahstore.jobs.engines.local import remove_log, signal_process
 from ahstore.jobs.environment import caller_environment
 from ahstore.jobs.logs import METRICS, LogReader, delete_log, recent_lines
 from ahstore.jobs.metrics import Point, last_values, parse_points
@@ -27,11 +28,11 @@ from ahstore.jobs.provenance.explanation import explain
 from ahstore.jobs.provenance.lineage import Lineage, LineageReader
 from ahstore.jobs.provenance.origin import find_origin
 from ahstore.jobs.provenance.tracing import explain_evaluation, explain_run
-from ahstore.jobs.records import RunRecord, RunRecords, run_cell
+from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.resuming import submit_resume
-from ahstore.jobs.running.spawn import Orders, spawn_supervisor
 from ahstore.jobs.running.workspace import Workspace
-from ahstore.jobs.spec import CodeChanges, CodeVersion
+from ahstore.jobs.spec import CodeVersion
+from ahstore.jobs.starting import Starter
 from ahstore.jobs.submission import (
     GitArguments,
     Submission,
@@ -40,10 +41,6 @@ from ahstore.jobs.submission import (
     submit_train,
     vary_train,
 )
-from ahstore.storage.process import ProcessIdentity
-from ahstore.versions.adding.commits import store_files
-from ahstore.versions.publish import Signature
-from ahstore.versions.resolve import check_kept
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,6 +49,7 @@ FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
 PAUSE_GROWTH = 1.3
 STOP_SECONDS = 15.0
+GRACE_SECONDS = 8.0
 
 
 class Jobs:
@@ -64,6 +62,7 @@ class Jobs:
         runs_root: str,
         store_url: str,
         notify: Callable[[str], None] = lambda _: None,
+        engines: EngineSettings = THIS_MACHINE,
     ) -> None:
         """Take the folder for workspaces and the URL by which a supervisor opens the store.
 
@@ -71,12 +70,14 @@ class Jobs:
         """
         self._hub = hub
         self._storage = hub.repo.storage
-        self._runs_root = runs_root
-        self._store_url = store_url
         self._notify = notify
         self._told: set[str] = set()
         self._records = RunRecords(hub.repo)
-        self._observer = Observer(hub, self._records)
+        self._starter = Starter(
+            hub, self._records, runs_root=runs_root, store_url=store_url, engines=engines
+        )
+        desk = EngineDesk(lambda job: engine_of(job, engines))
+        self._observer = Observer(hub, self._records, desk=desk)
 
     def train(
         self,
@@ -113,7 +114,7 @@ class Jobs:
             git=GitArguments(git_repo, git_revision, git_subpath),
             options=options,
         )
-        return self._start(submission, at_once=options.get("at_once"))
+        return self._start(submission, options)
 
     def sweep(
         self,
@@ -176,7 +177,7 @@ class Jobs:
             git=GitArguments(git_repo, git_revision, git_subpath),
             options=options,
         )
-        return self._start(submission, at_once=options.get("at_once"))
+        return self._start(submission, options)
 
     def rerun(
         self,
@@ -198,7 +199,8 @@ class Jobs:
             NotFoundError: the version, or something it was made of, is not there any more.
         """
         return self._start(
-            submit_rerun(self._hub, model, ref, git_repo=git_repo, python=python, env=env)
+            submit_rerun(self._hub, model, ref, git_repo=git_repo, python=python, env=env),
+            {},
         )
 
     def resume(
@@ -228,7 +230,7 @@ class Jobs:
             timeout=timeout,
             env=env,
         )
-        return self._start(submission, at_once=at_once)
+        return self._start(submission, {"at_once": at_once})
 
     def list(self, model: AssetRecord) -> list[RunRecord]:
         """Return the runs of a model, newest first."""
@@ -298,13 +300,24 @@ class Jobs:
         def ask(now: RunRecord) -> RunRecord | None:
             if now.state not in ("Pending", "Running") or now.stop_by is not None:
                 return None
+            if now.awaits_worker:
+                # Over at once, whatever the engine does: a worker that begins finds it so.
+                ended = self._storage.now()
+                return replace(now, stop_by=self._hub.user, state="Stopped", ended=ended)
             return replace(now, stop_by=self._hub.user)
 
         record = self._look(self._records.change(run, ask))
         if record.state == "Running" and record.stop_by is not None:
             # One that is still Pending looks before it begins, and takes no signals yet.
-            _hurry(record.supervisor)
-        return self.wait(record, STOP_SECONDS)
+            signal_process(record.supervisor, signal.SIGTERM)
+        if record.job is None or record.stop_by is None:
+            return self.wait(record, STOP_SECONDS)
+        # The worker ends by itself what it has begun; else its engine ends it.
+        now = self.wait(record, GRACE_SECONDS)
+        if now.is_over and now.started is not None:
+            return now
+        self._observer.desk.cancel(now.job or record.job)
+        return self.wait(now, STOP_SECONDS)
 
     def delete(self, run: RunRecord) -> None:
         """Delete a run's record, its logs and its workspace; what it committed stays.
@@ -316,8 +329,10 @@ class Jobs:
         record = self._look(run)
         self._records.delete(record)
         delete_log(self._storage, record.id)
-        if record.supervisor.is_here():
+        if record.workspace and record.supervisor.is_here():
             Workspace(record.workspace).remove()
+        if record.job is not None:
+            remove_log(record.job)
 
     def lineage(
         self, asset: AssetRecord, commit: CommitId, *, up: bool = True, down: bool = True
@@ -393,84 +408,9 @@ class Jobs:
     def _look(self, run: RunRecord) -> RunRecord:
         return self._observer.look(self._records.get(run.spec.model, run.id))
 
-    def _start(self, submission: Submission, *, at_once: int | None = None) -> RunRecord:
-        """Record the run with a supervisor that waits, then send it off (see ``spawn.py``)."""
-        if at_once is not None and at_once < 1:
-            raise InvalidInputError(f"at least 1 run must be allowed at once, not {at_once}")
-        spec = submission.spec
+    def _start(self, submission: Submission, options: RunOptions) -> RunRecord:
         for notice in submission.notices:
             if notice not in self._told:
                 self._told.add(notice)
                 self._notify(notice)
-        run = RunId(new_entity_id())
-        workspace = Workspace.of(self._runs_root, run)
-        workspace.create()
-        try:
-            with spawn_supervisor(run, workspace) as supervisor:
-                record = self._record(
-                    RunRecord(
-                        id=run,
-                        name=self._records.reserve_name(spec.model, run),
-                        by=self._hub.user,
-                        spec=spec,
-                        state="Pending",
-                        supervisor=supervisor.identity,
-                        workspace=workspace.root,
-                        created=self._storage.now(),
-                    ),
-                    submission.changes,
-                )
-                supervisor.send(
-                    Orders(
-                        store_url=self._store_url,
-                        cache_root=self._hub.repo.cache_root,
-                        cache_size=self._hub.repo.cache_size,
-                        user=self._hub.user,
-                        model=spec.model,
-                        secret_url=submission.source.secret_url,
-                        storage_options=self._hub.repo.storage_options,
-                        at_once=at_once,
-                        hidden=submission.hidden,
-                    )
-                )
-        except BaseException:
-            # A record that was written all the same is settled by the first look at it.
-            workspace.remove()
-            raise
-        return record
-
-    def _record(self, record: RunRecord, changes: Changes | None) -> RunRecord:
-        """Write a run's first record, and before it, under the same lease, the changes it names."""
-        spec = record.spec
-        with self._hub.repo.session([run_cell(spec.model, record.id)]) as session:
-            if changes is not None:
-                held = store_files(
-                    self._hub.repo,
-                    session,
-                    spec.model,
-                    {PATCH_NAME: changes.patch},
-                    Signature(f"Uncommitted changes of {record.name}", record.by),
-                )
-                kept = CodeChanges(held, changes.tree, changes.files, len(changes.patch))
-                code = replace(spec.code, changes=kept)
-                record = replace(record, spec=replace(spec, code=code))
-            elif spec.code.changes is not None:
-                # Those of another run or version, which may be deleted right now.
-                ref = "main" if spec.verifies is None else spec.verifies.ref
-                held = spec.code.changes.commit
-                check_kept(self._hub.repo, spec.model, ref, held, session)
-            return self._records.create(record, session)
-
-
-def _hurry(supervisor: ProcessIdentity) -> None:
-    """Have a supervisor on this machine look at its run's record at once."""
-    if not supervisor.is_here():
-        return
-    with contextlib.suppress(AhError, OSError):
-        # The descriptor holds on to the process: its number can't become another's meanwhile.
-        descriptor = os.pidfd_open(supervisor.pid)
-        try:
-            if supervisor.is_alive():
-                signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-        finally:
-            os.close(descriptor)
+        return self._starter.start(submission, options)

@@ -4,16 +4,22 @@ A supervisor may die at any moment. Whoever looks at its run then settles it, in
 the run left running on this machine is ended; a commit that is on its branch makes it Succeeded;
 else Failed is written first and the branch fenced after, so that a supervisor which was merely
 paused finds its swap refused and its run over (docs/format/runs.md, "When a supervisor dies").
+
+Of an engine's job the engine is asked, where it answers: before a worker has begun it alone knows.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
+from ahstore.errors import AhError
 from ahstore.hub.assets import evaluations_cell
 from ahstore.hub.hub import Hub
 from ahstore.ids import AssetId, CommitId, EvaluationId
+from ahstore.jobs.engines.asking import EngineDesk
 from ahstore.jobs.heartbeat import is_silent
+from ahstore.jobs.logs import REASON_BYTES, REASON_LINES, LogWriter
 from ahstore.jobs.progress import Checkpoint
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.running.processes import end_leftovers
@@ -33,12 +39,18 @@ class Observer:
     """Looks at runs and settles those whose supervisor is dead."""
 
     def __init__(
-        self, hub: Hub, records: RunRecords, *, silence_seconds: float = SILENCE_SECONDS
+        self,
+        hub: Hub,
+        records: RunRecords,
+        *,
+        silence_seconds: float = SILENCE_SECONDS,
+        desk: EngineDesk | None = None,
     ) -> None:
         self._hub = hub
         self._repo = hub.repo
         self._records = records
         self._silence_seconds = silence_seconds
+        self._desk = desk or EngineDesk()
 
     def look(self, record: RunRecord) -> RunRecord:
         """Return the run's record as it is, after settling what a dead supervisor left open."""
@@ -47,11 +59,15 @@ class Observer:
         cause = self._cause_of_death(record)
         if cause is None:
             return record
-        # It may have ended well between the reading of the record and the look at the process.
-        record = self._records.get(record.spec.model, record.id)
-        if record.is_over:
-            return self.look(record)
-        return self._bury(record, cause)
+        # It may have ended well between the reading of the record and the look at the process, or
+        # a worker have begun.
+        now = self._records.get(record.spec.model, record.id)
+        return self._bury(now, cause) if _is_as(now, record) else self.look(now)
+
+    @property
+    def desk(self) -> EngineDesk:
+        """Where engines are asked."""
+        return self._desk
 
     def is_published(self, record: RunRecord) -> bool:
         """Tell whether what the run committed, or was about to commit, is where it belongs."""
@@ -60,12 +76,49 @@ class Observer:
         return record.evaluation is not None and self._has_evaluation(record, record.evaluation)
 
     def _cause_of_death(self, record: RunRecord) -> str | None:
+        if record.awaits_worker:
+            return self._cause_of_no_beginning(record)
         if record.supervisor.is_here():
             return None if record.supervisor.is_alive() else "its supervisor died"
+        status = None if record.job is None else self.desk.status(record.job)
+        if status is not None and status.state == "suspended":
+            return None
+        if status is not None and status.state == "ended":
+            return f"its {_name(record)} ended ({status.detail})"
         silent = is_silent(
             self._repo.storage, record.id, record.written, silence_seconds=self._silence_seconds
         )
         return "nothing more was heard from its supervisor on another machine" if silent else None
+
+    def _cause_of_no_beginning(self, record: RunRecord) -> str | None:
+        """Tell why no worker will ever begin a run; None if one still may, as far as one knows."""
+        assert record.job is not None
+        if not record.job.id:
+            return self._cause_of_no_job(record)
+        status = self.desk.status(record.job)
+        if status is None or not status.is_over:
+            return None
+        code = "" if status.exit_code is None else f", exit code {status.exit_code}"
+        return f"its {_name(record)} ended ({status.detail}{code})"
+
+    def _cause_of_no_job(self, record: RunRecord) -> str | None:
+        """Look after a run whose submission was not seen to end."""
+        assert record.job is not None
+        submitter = record.supervisor
+        if submitter.is_here():
+            if submitter.is_alive():
+                return None
+        elif self._repo.storage.now() - record.written <= self._silence_seconds:
+            return None
+        answers, found = self.desk.find(record.job)
+        if not answers:
+            return None
+        if found is None:
+            return "whoever submitted it died"
+        self._records.change(
+            record, lambda now: replace(now, job=found) if _is_as(now, record) else None
+        )
+        return None
 
     def _bury(self, record: RunRecord, cause: str) -> RunRecord:
         if record.supervisor.is_here():
@@ -73,18 +126,44 @@ class Observer:
         if record.state == "Committing" and self.is_published(record):
             return self._records.change(record, self._succeeded)
 
+        log = ""
+        if record.awaits_worker and record.job is not None and record.job.id:
+            log = self.desk.log(record.job)
+        lines = [line.rstrip() for line in log.splitlines() if line.strip()][-REASON_LINES:]
+        said = "".join(f"\n{line}" for line in lines)[:REASON_BYTES]
+
         def declare(now: RunRecord) -> RunRecord | None:
-            if now.is_over:
+            if now.is_over or now.supervisor != record.supervisor:
                 return None
+            if now.job is not None and now.stop_by is not None and now.state != "Committing":
+                return replace(
+                    now,
+                    state="Stopped",
+                    ended=self._repo.storage.now(),
+                    fence_due=now.publishing is not None,
+                )
             return replace(
                 now,
                 state="Failed",
-                reason=f"{cause} {_PHASES[now.state]}",
+                reason=f"{cause} {_PHASES[now.state]}{said}",
                 ended=self._repo.storage.now(),
                 fence_due=now.state == "Committing" or now.publishing is not None,
             )
 
-        return self.look(self._records.change(record, declare))
+        buried = self._records.change(record, declare)
+        if not buried.is_over:
+            return self.look(buried)
+        if log and buried.reason is not None and buried.supervisor == record.supervisor:
+            self._keep_log(record, log)
+        return self.look(buried)
+
+    def _keep_log(self, record: RunRecord, log: str) -> None:
+        """Keep what a job printed that never came to be a run's: the run has no other log."""
+        with contextlib.suppress(AhError):
+            writer = LogWriter(self._repo.storage, record.id)
+            writer.note(f"the log of its {_name(record)}:")
+            writer.write(log.encode("utf-8", "replace"))
+            writer.close()
 
     def _fence(self, record: RunRecord) -> RunRecord:
         """Fence where a paused supervisor would publish, then look once more whether it had."""
@@ -163,3 +242,18 @@ def branch_had(
         if ref.time < since - _CLOCK_TOLERANCE_SECONDS:
             return False
     return False
+
+
+def _is_as(now: RunRecord, seen: RunRecord) -> bool:
+    """Tell whether what was found out about a run when it was ``seen`` holds of it ``now``."""
+    return (
+        not now.is_over
+        and now.supervisor == seen.supervisor
+        and now.awaits_worker == seen.awaits_worker
+        and now.job == seen.job
+    )
+
+
+def _name(record: RunRecord) -> str:
+    assert record.job is not None
+    return f"job {record.job.id or record.job.name} of {record.job.engine}"

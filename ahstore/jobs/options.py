@@ -28,6 +28,12 @@ class RunOptions(TypedDict, total=False):
             ``pyproject.toml`` names.
         env: variables for the code, by name. With None it is the caller's, whose value is recorded
             nowhere, nor is one that looks secret.
+        engine: what carries the run out: ``local`` (this machine), ``slurm`` or ``ray``.
+        engine_options: settings of that engine, by name (docs/how-to/slurm.md, ray.md).
+        cpus: processors.
+        gpus: accelerators.
+        memory: bytes, or as ``4Gi``; a run that outgrows it is ended as failed.
+        time: seconds, or as ``1h30m``; a run that takes longer is ended as failed.
     """
 
     params: Mapping[str, Any] | None
@@ -41,6 +47,12 @@ class RunOptions(TypedDict, total=False):
     python: str | None
     venv: bool
     env: Mapping[str, str | None] | None
+    engine: str | None
+    engine_options: Mapping[str, str] | None
+    cpus: int | None
+    gpus: int | None
+    memory: str | int | None
+    time: str | float | None
 
 
 def check_options(options: RunOptions) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from ahstore.codec.canonical import Value
 from ahstore.errors import ConflictError, CorruptError, InvalidInputError, NotFoundError
 from ahstore.ids import AssetId, CommitId, EvaluationId, RunId, check_address, parse_entity_id
+from ahstore.jobs.engines.contract import Job
 from ahstore.jobs.progress import Checkpoint, FailedAttempt, ReusedRun
 from ahstore.jobs.spec import RunSpec
 from ahstore.storage.cells import Cell, CellConflictError, CellState, CellVersion
@@ -54,8 +55,9 @@ class RunRecord:
         by: the user who started it.
         spec: what it is to do.
         state: where it stands.
-        supervisor: the process that carries it out.
-        workspace: its folders, on the supervisor's machine.
+        supervisor: the process that carries it out; of a job that no worker has begun yet, the one
+            that submitted it.
+        workspace: its folders, on the supervisor's machine; "" while that is not known.
         created: when it was asked for.
         started: when its supervisor took it up.
         ended: when it was over.
@@ -72,6 +74,7 @@ class RunRecord:
         attempts: those that failed, after which there was or will be another.
         reused_from: the run whose result it took, instead of doing the same again.
         publishing: a checkpoint that is about to be committed, perhaps has just been.
+        job: what carries it out if that is not this machine itself.
         number: of the cell's version.
         written: when that version was written, by the storage's clock.
     """
@@ -93,6 +96,7 @@ class RunRecord:
     evaluation: EvaluationId | None = None
     environment: Mapping[str, Value] = field(default_factory=dict)
     outcome: Mapping[str, Value] = field(default_factory=dict)
+    job: Job | None = None
     fence_due: bool = False
     checkpoint: Checkpoint | None = None
     publishing: Checkpoint | None = None
@@ -115,6 +119,16 @@ class RunRecord:
     def is_over(self) -> bool:
         """Whether the run has ended, well or not."""
         return self.state in OVER
+
+    @property
+    def awaits_worker(self) -> bool:
+        """Whether it is an engine's job that no worker has begun to carry out."""
+        return self.job is not None and self.state == "Pending"
+
+    @property
+    def engine(self) -> str:
+        """What carries it out: ``local``, ``slurm`` or ``ray``."""
+        return "local" if self.job is None else self.job.engine
 
     def to_value(self) -> dict[str, Value]:
         """Return the value of the run's cell."""
@@ -145,6 +159,8 @@ class RunRecord:
             value["attempts"] = [attempt.to_value() for attempt in self.attempts]
         if self.reused_from is not None:
             value["reused_from"] = self.reused_from.to_value()
+        if self.job is not None:
+            value["job"] = self.job.to_value()
         return value
 
     @staticmethod
@@ -164,7 +180,7 @@ def _decode(run: RunId, version: CellVersion) -> RunRecord:
     value: dict[str, Any] = dict(version.value)
     if value["state"] not in STATES:
         raise InvalidInputError(f"unknown state {value['state']!r}")
-    commit, evaluation = value["commit"], value["evaluation"]
+    commit, evaluation, job = value["commit"], value["evaluation"], value.get("job")
     return RunRecord(
         id=run,
         name=_text(value["name"]),
@@ -183,6 +199,7 @@ def _decode(run: RunId, version: CellVersion) -> RunRecord:
         evaluation=None if evaluation is None else EvaluationId(parse_entity_id(evaluation)),
         environment=_document(value["environment"]),
         outcome=_document(value["outcome"]),
+        job=None if job is None else Job.from_value(job),
         fence_due=bool(value["fence_due"]),
         checkpoint=_optional_checkpoint(value.get("checkpoint")),
         publishing=_optional_checkpoint(value.get("publishing")),

@@ -16,6 +16,7 @@ from ahstore.codec.canonical import Value
 from ahstore.errors import CorruptError, InvalidInputError
 from ahstore.ids import AssetId, CommitId, RunId, check_address, parse_entity_id
 from ahstore.jobs.progress import CHECKPOINT_MODES, OWN_BRANCH_PREFIX, CheckpointMode, check_step
+from ahstore.jobs.resources import NOTHING_ASKED, Resources
 from ahstore.jobs.retries import NO_RETRIES, Retries
 from ahstore.jobs.runtime import Runtime
 from ahstore.names import check_object_path
@@ -188,6 +189,7 @@ class RunSpec:
     verifies: PinnedVersion | None = None
     checkpoints: CheckpointMode = "own"
     retries: Retries = NO_RETRIES
+    resources: Resources = NOTHING_ASKED
     resumes: Resumption | None = None
     reuse: bool = False
     runtime: Runtime = field(default_factory=Runtime)
@@ -235,6 +237,8 @@ class RunSpec:
             value["resumes"] = self.resumes.to_value()
         if self.reuse:
             value["reuse"] = True
+        if self.resources:
+            value["resources"] = self.resources.to_value()
         return value
 
     @staticmethod
@@ -276,6 +280,7 @@ def _decode(value: Any) -> RunSpec:
         resumes=Resumption.from_value(value["resumes"]) if "resumes" in value else None,
         reuse=bool(value.get("reuse", False)),
         runtime=Runtime.from_value(value.get("runtime", {})),
+        resources=Resources.from_value(value.get("resources", {})),
     )
 
 

@@ -33,6 +33,7 @@ from ahstore.jobs.code.working_copy import (
 from ahstore.jobs.environment import caller_environment
 from ahstore.jobs.options import RunOptions, check_options
 from ahstore.jobs.provenance.origin import find_origin
+from ahstore.jobs.resources import check_resources
 from ahstore.jobs.retries import parse_retries
 from ahstore.jobs.running.interpreter import absolute_python, find_interpreter
 from ahstore.jobs.runtime import check_again, check_runtime
@@ -258,6 +259,12 @@ def _submit(
     if kind != "train" and options.get("checkpoints") is not None:
         raise InvalidInputError("only a training commits checkpoints")
     retries = parse_retries(options.get("retries"), options.get("retry_wait"))
+    resources = check_resources(
+        cpus=options.get("cpus"),
+        gpus=options.get("gpus"),
+        memory=options.get("memory"),
+        time=options.get("time"),
+    )
     pinned_dataset = _pin(hub, *dataset, type_="dataset")
     pinned_checkpoint = None if checkpoint is None else _pin(hub, *checkpoint, type_="model")
     caller = caller_environment()
@@ -286,6 +293,7 @@ def _submit(
         retries=retries,
         reuse=bool(options.get("reuse")),
         runtime=asked.runtime,
+        resources=resources,
     )
     return Submission(spec, found.source, found.changes, found.notices, asked.hidden)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ahstore.ids import RunId
-from ahstore.jobs.jobs import Jobs
+from ahstore.jobs.engines.contract import Job, JobRequest
+from ahstore.jobs.engines.local import LocalEngine
 from ahstore.jobs.observer import Observer
 from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.jobs.running import spawn
@@ -165,7 +165,7 @@ CALLER = """
 import os, signal, sys, time
 from ahstore.hub.hub import Hub
 from ahstore.ids import AssetId
-from ahstore.jobs.running import spawn
+from ahstore.jobs.engines import local
 from ahstore.jobs.jobs import Jobs
 from ahstore.jobs.records import RunRecords
 from ahstore.versions.repository import Repository
@@ -174,7 +174,7 @@ repo = Repository.open(url)
 hub = Hub(repo, "user")
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 if how == "before-record": RunRecords.create = die
-if how == "before-orders": spawn.WaitingSupervisor.send = die
+if how == "before-orders": local.let_go = die
 run = Jobs(hub, runs_root=runs, store_url=url).train(
     hub.get_asset_by_id(AssetId(model)), branch="b", dataset=hub.get_asset_by_id(AssetId(dataset)),
     volume="16Mi", git_repo=code, git_revision="master")
@@ -335,18 +335,22 @@ def test_a_supervisor_of_another_run_does_nothing(house: House) -> None:
         check=True,
         timeout=60,
     )
-    stranger_identity = ProcessIdentity.from_value(json.loads(stranger.stdout))
-    wait_for_death(stranger_identity)
+    assert (stranger.stdout, stranger.stderr) == ("", "")
     assert house.jobs.get(run.name).status in ("Pending", "Running")
     assert house.jobs.stop(run).status == "Stopped"
 
 
-def test_a_run_without_orders_ends(house: House, tmp_path: Path) -> None:
-    assert isinstance(house.jobs, Jobs)
-    workspace = spawn.Workspace.of(
-        str(tmp_path / "runs"), RunId("1" * 8 + "-1111-1111-1111-" + "1" * 12)
-    )  # type: ignore[arg-type]
-    workspace.create()
-    with spawn.spawn_supervisor(RunId("x"), workspace) as waiting:  # type: ignore[arg-type]
-        assert waiting.identity.is_alive()
-    wait_for_death(waiting.identity)
+def test_a_run_whose_record_is_not_written_never_begins(house: House, tmp_path: Path) -> None:
+    # It would train for a record that nobody has.
+    began: list[Job] = []
+
+    def announce(job: Job) -> None:
+        began.append(job)
+        raise KeyboardInterrupt
+
+    request = JobRequest("one", ("touch", str(tmp_path / "began")), str(tmp_path / "log"))
+    with pytest.raises(KeyboardInterrupt):
+        LocalEngine(os.environ, lambda: 0).submit(request, announce)
+    assert began[0].process is not None
+    wait_for_death(began[0].process)
+    assert not (tmp_path / "began").exists()

@@ -277,16 +277,15 @@ def test_the_users_process_is_killed(kind: str, step: str, scene: Scene) -> None
 CALLER_CODE = """
 import os, signal, sys
 from pathlib import Path
-from ahstore.jobs import jobs
+from ahstore.jobs.engines import local
 from ahstore.jobs.records import RunRecords
-from ahstore.jobs.running import spawn
 from tests.jobs import test_kills as kills
 root, store, code, kind, step = sys.argv[1:]
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 owner, name = {
-    "before-spawn": (jobs, "spawn_supervisor"), "before-name": (RunRecords, "reserve_name"),
-    "before-record": (RunRecords, "create"), "before-orders": (spawn.WaitingSupervisor, "send"),
+    "before-spawn": (local.LocalEngine, "submit"), "before-name": (RunRecords, "reserve_name"),
+    "before-record": (RunRecords, "create"), "before-orders": (local, "let_go"),
 }.get(step, (None, None))
 if owner is not None:
     setattr(owner, name, die)
@@ -371,6 +370,7 @@ def test_the_matrix_is_whole() -> None:
         text = (ROOT / "ahstore" / "jobs" / "running" / f"{name}.py").read_text()
         told |= {line.partition('on_phase("')[2].partition('"')[0] for line in text.splitlines()}
     known = {*BEFORE_PUBLICATION, *AFTER_PUBLICATION, "queued"}
-    elsewhere = {"back-off", "same"}  # test_retries.py, test_reuse.py
+    # test_retries.py, test_reuse.py, engines/test_deaths.py
+    elsewhere = {"back-off", "same", "begun"}
     assert told - {""} - elsewhere == known
     assert {(victim, kind) for victim, kind, _ in SHORT} >= {("supervisor", k) for k in KINDS[1:]}

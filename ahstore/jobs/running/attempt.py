@@ -26,6 +26,7 @@ from ahstore.jobs.logs import LogWriter
 from ahstore.jobs.metrics import MetricsTail
 from ahstore.jobs.progress import format_step
 from ahstore.jobs.records import RunRecord, RunRecords
+from ahstore.jobs.running.allotment import Allotment
 from ahstore.jobs.running.checkpoints import Checkpointer
 from ahstore.jobs.running.preparing import RunPython, prepare_python
 from ahstore.jobs.running.reuse import find_same
@@ -77,8 +78,9 @@ class Attempt:
     whose result will do, if it was asked for and there is one: then nothing was run.
     """
 
-    def __init__(self, around: Surroundings, record: RunRecord) -> None:
+    def __init__(self, around: Surroundings, record: RunRecord, allotment: Allotment) -> None:
         self.record = record
+        self._allotment = allotment
         self.command: tuple[str, ...] = ()
         self.started = 0.0
         self.same: RunRecord | None = None
@@ -147,7 +149,12 @@ class Attempt:
         return folder, inspection
 
     def _describe(self, inspection: Inspection) -> dict[str, Value]:
-        found = describe(inspection.result(), self._run_environment(), self._spec.params)
+        found = describe(
+            inspection.result(),
+            self._run_environment(),
+            self._spec.params,
+            engine=self.record.engine,
+        )
         if self._python.about is not None:
             found["venv"] = dict(self._python.about)
         return found
@@ -214,7 +221,7 @@ class Attempt:
                 executable_argv(command, python=self._python.path),
                 folder=folder,
                 environment=self._run_environment(),
-                limits=Limits(self._spec.volume, self._workspace.limited, self._spec.timeout),
+                limits=self._limits(),
                 on_output=self._log.write,
                 should_stop=self._around.watch.should_stop,
                 on_tick=self._tick,
@@ -241,6 +248,15 @@ class Attempt:
             metrics=lambda: self._around.metrics.last,
             on_note=self._log.note,
             on_phase=self._around.on_phase,
+        )
+
+    def _limits(self) -> Limits:
+        return Limits(
+            self._spec.volume,
+            self._workspace.limited,
+            self._allotment.seconds_left(self.record),
+            memory=self._spec.resources.memory,
+            cpus=self._allotment.cpus,
         )
 
     def _tick(self) -> None:
@@ -295,6 +311,7 @@ class Attempt:
         workspace = self._workspace
         variables = {
             "AH_ATTEMPT": str(self.record.attempt),
+            **self._allotment.variables,
             "AH_DATASET_DIR": workspace.dataset,
             "AH_METRICS_FILE": workspace.metrics_file,
             "AH_PARAMS": params_to_json(self._spec.params),
@@ -332,12 +349,26 @@ class Attempt:
                 " give the run a larger one"
             )
         if ending.by == "timeout":
-            raise CodeFailedError(f"{program} did not end within {self._spec.timeout:g} s")
+            raise self._out_of_time(program)
+        if ending.by == "memory":
+            assert self._spec.resources.memory is not None
+            raise RunFailedError(
+                f"{program} outgrew its memory of {format_size(self._spec.resources.memory)}:"
+                " give the run more"
+            )
         if ending.status != 0:
+            # An engine that ends a job signals all its processes: the code's end came of that.
+            self._around.watch.look_again()
             said = self._log.last_lines()
             raise CodeFailedError(
                 f"{program} {_describe_status(ending.status)}" + (f"\n{said}" if said else "")
             )
+
+    def _out_of_time(self, program: str) -> RunFailedError:
+        """Return what a time-out means: the next attempt has its own, but not a time of its own."""
+        if self._allotment.is_used_up(self.record):
+            return RunFailedError(f"the run did not end within {self._spec.resources.time:g} s")
+        return CodeFailedError(f"{program} did not end within {self._spec.timeout:g} s")
 
     def _poll(self) -> None:
         """Raise when the run is to end while its code and inputs are fetched."""

@@ -1,7 +1,7 @@
 """The last step before user code, run as a script of its own: limits, then ``exec``.
 
-``python -I -S launch.py VOLUME SUPERVISOR -- COMMAND…`` limits the size of any file to VOLUME
-bytes, asks the kernel to kill this process when its parent dies, makes sure that SUPERVISOR is
+``python -I -S launch.py VOLUME CPUS SUPERVISOR -- COMMAND…`` limits the size of any file to VOLUME
+bytes, keeps to the processors CPUS (``0,3`` or ``all``), asks the kernel to kill this process when its parent dies, makes sure that SUPERVISOR is
 still the parent, and becomes COMMAND. A script of its own, so that nothing runs between ``fork``
 and ``exec`` in a supervisor that has threads. It imports nothing of ahstore.
 """
@@ -20,8 +20,10 @@ USUAL_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, s
 
 def main(arguments: list[str]) -> None:
     """Become the command, or exit with 126 or 127 after a line on standard error."""
-    volume, supervisor, separator, *command = arguments
+    volume, cpus, supervisor, separator, *command = arguments
     assert separator == "--"
+    if cpus != "all":
+        os.sched_setaffinity(0, map(int, cpus.split(",")))
     limit = int(volume)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

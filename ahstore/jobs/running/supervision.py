@@ -26,7 +26,9 @@ from ahstore.jobs.metrics import MetricsTail
 from ahstore.jobs.observer import Observer
 from ahstore.jobs.progress import FailedAttempt
 from ahstore.jobs.records import RunRecord, RunRecords, RunState
+from ahstore.jobs.running.allotment import Allotment, allot
 from ahstore.jobs.running.attempt import Attempt, CodeFailedError, OnPhase, Surroundings
+from ahstore.jobs.running.claim import claim, on_this_node
 from ahstore.jobs.running.publication import Publication
 from ahstore.jobs.running.queueing import QUEUE_FOLDER, Ticket
 from ahstore.jobs.running.spawn import Orders
@@ -41,12 +43,15 @@ SAVE_TRIES = 5
 SAVE_PAUSE_SECONDS = 1.0
 
 
-def carry_out(run: str, orders_text: str, *, on_phase: OnPhase = lambda _: None) -> None:
-    """Carry out a run to its end, if its record names this process as supervisor.
+def carry_out(run: str, orders_text: str, *, on_phase: OnPhase = lambda _: None) -> bool:
+    """Carry out a run to its end, if it is this process's to do; tell if it succeeded or was not.
 
     ``on_phase`` hears of each step (tests die in them).
+
+    Raises:
+        AhError: the store can't be opened, or the run is not there.
     """
-    orders = Orders.from_json(orders_text)
+    orders = on_this_node(Orders.from_json(orders_text))
     repo = Repository.open(
         orders.store_url,
         cache_root=orders.cache_root,
@@ -58,17 +63,21 @@ def carry_out(run: str, orders_text: str, *, on_phase: OnPhase = lambda _: None)
         records = RunRecords(repo)
         model = AssetId(parse_entity_id(orders.model))
         record = records.get(model, RunId(parse_entity_id(run)))
-        if record.supervisor == ProcessIdentity.current():
-            supervision = Supervision(
-                hub,
-                records,
-                record,
-                orders.secret_url,
-                on_phase=on_phase,
-                at_once=orders.at_once,
-                hidden=orders.hidden,
-            )
-            supervision.run()
+        if orders.is_elsewhere:
+            on_phase("begun")
+            record = claim(hub, records, record, orders)
+        if record.supervisor != ProcessIdentity.current():
+            return True
+        supervision = Supervision(
+            hub,
+            records,
+            record,
+            orders.secret_url,
+            on_phase=on_phase,
+            at_once=orders.at_once,
+            hidden=orders.hidden,
+        )
+        return supervision.run() == "Succeeded"
     finally:
         repo.close()
 
@@ -100,6 +109,7 @@ class Supervision:
         self._watch = Watch(records, record, local=self._is_local_store())
         self._on_phase = on_phase
         self._at_once = at_once
+        self._waited_for = ""
         self._metrics = MetricsTail(
             self._workspace.metrics_file,
             LogWriter(self._repo.storage, record.id, stream=METRICS, secrets=secrets),
@@ -116,8 +126,8 @@ class Supervision:
             hidden or {},
         )
 
-    def run(self) -> None:
-        """Carry the run out; however it goes, its record says so in the end."""
+    def run(self) -> RunState | None:
+        """Carry the run out, and return how it ended (None: others said that), as its record says."""
         signal.signal(signal.SIGTERM, lambda *_: self._watch.wake())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -134,6 +144,7 @@ class Supervision:
                 self._workspace.remove()
             else:
                 self._workspace.remove_inputs()
+        return state
 
     def _carry_out(self) -> tuple[RunState | None, str | None]:
         """Return the state to record and the reason; None: what the record says is to stay."""
@@ -189,15 +200,25 @@ class Supervision:
                 self._log.note(f"waits: {self._at_once} runs may go on at once")
                 self._on_phase("queued")
             while not ticket.is_turn(self._at_once):
-                self._log.tick()
-                if self._watch.should_stop():
-                    self._watch.raise_why()
+                self._wait("")
                 time.sleep(QUEUE_POLL_SECONDS)
             yield
 
+    def _wait(self, what: str) -> None:
+        """Do what is to be done now and then while the run waits for ``what``, said once."""
+        if what and what != self._waited_for:
+            self._log.note(what)
+            self._waited_for = what
+        self._log.tick()
+        if self._watch.should_stop():
+            self._watch.raise_why()
+
     def _work_in_turn(self) -> None:
-        self._claim()
-        attempt = self._run_code()
+        if self._record.job is not None:
+            self._workspace.create()
+        with allot(self._record, self._workspace.root, wait=self._wait) as allotment:
+            self._claim()
+            attempt = self._run_code(allotment)
         self._on_phase("ended")
         publication = Publication(
             self._hub,
@@ -212,11 +233,11 @@ class Supervision:
         self._record = publication.publish() if same is None else publication.take(same)
         self._log.note(_describe_made(self._record))
 
-    def _run_code(self) -> Attempt:
+    def _run_code(self, allotment: Allotment) -> Attempt:
         """Run the code until it succeeds, as often as the run may be tried again."""
         while True:
             began = self._repo.storage.now()
-            attempt = Attempt(self._around, self._record)
+            attempt = Attempt(self._around, self._record, allotment)
             try:
                 attempt.run()
             except CodeFailedError as error:
@@ -248,9 +269,7 @@ class Supervision:
         self._on_phase("back-off")
         until = time.monotonic() + wait
         while True:
-            self._log.tick()
-            if self._watch.should_stop():
-                self._watch.raise_why()
+            self._wait("")
             left = until - time.monotonic()
             if left <= 0:
                 break
@@ -258,8 +277,10 @@ class Supervision:
         self._workspace.begin_anew()
 
     def _claim(self) -> None:
-        def edit(now: RunRecord) -> RunRecord:
+        def edit(now: RunRecord) -> RunRecord | None:
             check_goes_on(now, self._record)
+            if now.state == "Running":
+                return None
             return replace(now, state="Running", started=self._repo.storage.now())
 
         self._record = self._records.change(self._record, edit)

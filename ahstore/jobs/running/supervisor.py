@@ -1,45 +1,46 @@
-"""The process that carries out one run: ``python -m ahstore.jobs.running.supervisor RUN``.
+"""The worker, which carries out one run: ``python -m ahstore.jobs.running.supervisor RUN [ORDERS]``.
 
-This is only its beginning, which must be quick: fork off, say who it is, wait for orders
-(``spawn.py``). The work is done by ``supervision.py``, loaded while the caller writes the record.
+The same program whatever started it. This is only its beginning; the work is done by
+``supervision.py``. Its orders (``spawn.py``) come on standard input, or in an engine's job as an
+argument. It exits with 0 if the run succeeded, or was not its own to carry out.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable
 
-from ahstore.storage.process import ProcessIdentity
+from ahstore.errors import AhError
 
 
 def main(on_phase: Callable[[str], None] = lambda _: None) -> None:
-    """Become a supervisor of its own session, without a terminal, and carry out the orders.
-
-    ``on_phase`` hears of each step.
-    """
-    if os.fork():
-        os._exit(0)
-    run = sys.argv[1]
-    # A caller who ignores or blocks these hands that on: ends of children would go unseen.
+    """Carry out the orders. ``on_phase`` hears of each step."""
+    run, *given = sys.argv[1:]
+    # Who ignores or blocks these hands that on: ends of children would go unseen.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.write(1, json.dumps(ProcessIdentity.current().to_value()).encode() + b"\n")
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 1)
 
-    from ahstore.jobs.running.supervision import (
-        carry_out,  # start-up: the caller waits for the above
-    )
+    from ahstore.jobs.running.supervision import carry_out  # start-up: while orders are written
 
+    text = given[0] if given else _read_orders()
+    try:
+        succeeded = not text or carry_out(run, text, on_phase=on_phase)
+    except AhError as error:
+        # Nothing was begun. Who looks at the run finds this in the job's log.
+        sys.stderr.write(f"AH ERROR: {error}\n")
+        sys.exit(1)
+    sys.exit(0 if succeeded else 1)
+
+
+def _read_orders() -> str:
     with os.fdopen(0, "rb", closefd=False) as orders:
         text = orders.read().decode()
+    null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
-    if text:
-        carry_out(run, text, on_phase=on_phase)
+    return text
 
 
 if __name__ == "__main__":

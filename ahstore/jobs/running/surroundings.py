@@ -18,7 +18,6 @@ from ahstore.codec.canonical import Value
 from ahstore.jobs.running import inspect_python
 
 SCHEMA = 1
-ENGINE = "local"
 MAX_PACKAGES = 5000
 MAX_TEXT = 200
 INSPECT_SECONDS = 60.0
@@ -80,13 +79,17 @@ def _check_inspected(found: Any) -> dict[str, Any]:
 
 
 def describe(
-    python: Mapping[str, Any], environment: Mapping[str, str], params: Mapping[str, Any]
+    python: Mapping[str, Any],
+    environment: Mapping[str, str],
+    params: Mapping[str, Any],
+    *,
+    engine: str = "local",
 ) -> dict[str, Value]:
     """Return the environment of a run as its record has it; ``python`` is an ``Inspection``'s result."""
     return {
         "schema": SCHEMA,
         "ahstore": __version__,
-        "engine": ENGINE,
+        "engine": engine,
         "python": python.get("version"),
         "implementation": python.get("implementation"),
         "packages": dict(python.get("packages", {})),

@@ -34,16 +34,22 @@ DRAIN_SECONDS = 2.0
 READ_BYTES = 64 << 10
 READS_A_TICK = 64
 
-EndedBy = Literal["exit", "volume", "timeout", "stop"]
+EndedBy = Literal["exit", "volume", "timeout", "memory", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``volume`` bytes for everything under ``folders``; ``timeout`` in seconds or None."""
+    """``volume`` bytes for everything under ``folders``; ``timeout`` in seconds or None.
+
+    ``memory``: bytes that all its processes may have resident together; ``cpus``: the processors
+    that they are kept to.
+    """
 
     volume: int
     folders: tuple[str, ...]
     timeout: float | None = None
+    memory: int | None = None
+    cpus: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,17 @@ class UserProcess:
         reading, writing = os.pipe()
         script = os.path.abspath(launch.__file__)
         supervisor = str(os.getpid())
-        argv = [sys.executable, "-I", "-S", script, str(self._limits.volume), supervisor, "--"]
+        cpus = ",".join(map(str, sorted(self._limits.cpus or ()))) or "all"
+        argv = [
+            sys.executable,
+            "-I",
+            "-S",
+            script,
+            str(self._limits.volume),
+            cpus,
+            supervisor,
+            "--",
+        ]
         try:
             process = subprocess.Popen(
                 [*argv, *self._argv],
@@ -146,7 +162,8 @@ class UserProcess:
             elif not is_open:
                 time.sleep(TICK_SECONDS)
             self._on_tick()
-            self._sample_memory()
+            if self._sample_memory():
+                return "memory"
             if self._should_stop():
                 return "stop"
             now = time.monotonic()
@@ -164,11 +181,15 @@ class UserProcess:
         exact = self._largest_reaped if self._largest_reaped > floor else 0
         return max(self._peak_memory, exact) or None
 
-    def _sample_memory(self) -> None:
+    def _sample_memory(self) -> bool:
+        """Look now and then how much memory the run has; tell whether it is too much."""
         now = time.monotonic()
-        if now >= self._next_sample:
-            self._peak_memory = max(self._peak_memory, resident_bytes(descendants(os.getpid())))
-            self._next_sample = now + TICK_SECONDS
+        if now < self._next_sample:
+            return False
+        self._next_sample = now + TICK_SECONDS
+        resident = resident_bytes(descendants(os.getpid()))
+        self._peak_memory = max(self._peak_memory, resident)
+        return self._limits.memory is not None and resident > self._limits.memory
 
     def _measure(self) -> int:
         device = os.stat(self._folder).st_dev if os.path.isdir(self._folder) else -1

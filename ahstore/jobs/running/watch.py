@@ -58,6 +58,14 @@ class Watch:
             self._look(woken)
         return self._why is not None
 
+    def look_again(self) -> None:
+        """Look at once, and raise what ends the run if anything does."""
+        if self._why is None:
+            woken, self._woken = self._woken, False
+            self._look(woken)
+        if self._why is not None:
+            raise self._why
+
     def raise_why(self) -> NoReturn:
         """Raise what ended the run."""
         assert self._why is not None

@@ -1,0 +1,1 @@
+"""What carries a run's worker out: this machine, Slurm, Ray, behind one contract."""
