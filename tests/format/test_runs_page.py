@@ -14,6 +14,7 @@ from ahstore.codec import canonical
 from ahstore.errors import CorruptError
 from ahstore.ids import AssetId, CommitId, EvaluationId, RunId, new_entity_id
 from ahstore.jobs import logs, metrics, progress
+from ahstore.jobs.engines.contract import Job
 from ahstore.jobs.progress import Checkpoint, FailedAttempt, ReusedRun
 from ahstore.jobs.provenance import verdict
 from ahstore.jobs.records import (
@@ -24,6 +25,7 @@ from ahstore.jobs.records import (
     STATES,
     RunRecord,
 )
+from ahstore.jobs.resources import Resources
 from ahstore.jobs.retries import Retries
 from ahstore.jobs.running import metadata as metadata_module
 from ahstore.jobs.running import surroundings, venv
@@ -55,6 +57,7 @@ def full_spec() -> RunSpec:
         resumes=Resumption(RunId(new_entity_id()), "asset-hub-bcdfg", 3.0, PINNED),
         reuse=True,
         runtime=Runtime("3.11", True, {"A": "b", "SECRET": None}),
+        resources=Resources(2, 1, 1 << 30, 60.0),
     )
 
 
@@ -88,6 +91,7 @@ def full_record() -> RunRecord:
         publishing=checkpoint,
         attempts=(FailedAttempt(1, 1.0, 2.0, "because"),),
         reused_from=ReusedRun(RunId(new_entity_id()), "asset-hub-ghjkl"),
+        job=Job("slurm", "ahstore-x", "17", {"cluster": "c"}, {"partition": "p"}),
     )
 
 
@@ -117,6 +121,7 @@ def test_the_record_and_what_is_in_it() -> None:
     full, bare = full_record().to_value(), bare_record().to_value()
     check("## The record", full, bare)
     check("A checkpoint:", full["checkpoint"])  # type: ignore[arg-type]
+    check("A job:", full["job"])  # type: ignore[arg-type]
     check("The spec:", full["spec"], bare["spec"])  # type: ignore[arg-type]
     spec: Any = full["spec"]
     check("### Runtime", spec["runtime"])
@@ -130,6 +135,7 @@ def test_the_record_and_what_is_in_it() -> None:
     }.items():
         assert f"`{text}`" in PAGE.text
         assert set(document) == set(text.strip("{}").split(", "))
+    assert set(spec["resources"]) == {"cpus", "gpus", "memory", "time"}
     assert set(spec["code"]) == {"repo", "revision", "commit", "subpath", "changes"}
     # And no field of the classes is left out of these documents.
     told = {"id", "number", "written"}
