@@ -147,7 +147,7 @@ class Jobs:
             options={**options, "params": params},
         )
         others = [vary_train(self._hub, first, branch, params) for branch, params in points[1:]]
-        return [self._start(each, at_once=options.get("at_once")) for each in (first, *others)]
+        return [self._start(each, options) for each in (first, *others)]
 
     def evaluate(
         self,
