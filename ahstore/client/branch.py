@@ -161,7 +161,7 @@ class Branch(Version):
         from ahstore.versions.history.picking import revert  # start-up
 
         version, picked = self._picked(commit, mainline)
-        first = version.get_commit().message.strip().partition("\n")[0]
+        first = version.message.strip().partition("\n")[0]
         text = msg or f'Revert "{first}"\n\nThis reverts commit {version.commit_id}.'
         made = revert(
             self._core.repo,
@@ -192,7 +192,7 @@ class Branch(Version):
         from ahstore.versions.history.picking import cherry_pick  # start-up
 
         version, picked = self._picked(commit, mainline)
-        body = version.get_commit().body
+        body = version.body
         carried = {**body.metadata, "cherry_picked_from": version.commit_id, **(metadata or {})}
         made = cherry_pick(
             self._core.repo,
@@ -234,7 +234,7 @@ class Branch(Version):
         """
         from ahstore.versions.history.recover import restore_objects  # start-up
 
-        version = self._version(source)
+        version = self._pinned(source)
         wanted = check_sequence(paths, "paths")
         if not wanted:
             raise InvalidInputError("nothing to restore: name objects or folders")
@@ -312,10 +312,17 @@ class Branch(Version):
             raise InvalidInputError(f"{version.path} is no version of {self.asset.title}")
         return version
 
-    def _picked(self, commit: str | Version, mainline: int | None) -> tuple[Version, Picked]:
+    def _pinned(self, version: str | Version) -> Commit:
+        """Return the commit that a version is at now: a branch moves by what is done with it."""
+        found = self._version(version)
+        pinned = self.asset.commit_of(found.head)
+        pinned.via = found.via
+        return pinned
+
+    def _picked(self, commit: str | Version, mainline: int | None) -> tuple[Commit, Picked]:
         from ahstore.versions.history.picking import Picked  # start-up
 
-        version = self._version(commit)
+        version = self._pinned(commit)
         return version, Picked(version.head, mainline, version.via)
 
     def _signature(self, message: str, metadata: Mapping[str, Any] | None) -> Signature:

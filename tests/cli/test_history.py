@@ -139,6 +139,21 @@ def test_metadata_reads_well_and_is_whole_as_json(crossed: Ah) -> None:
         assert (told[0] if isinstance(told, list) else told)["metadata"] == given | {"run": run}
 
 
+def test_a_commit_named_by_the_branch_itself_is_the_one_it_was_at(crossed: Ah) -> None:
+    # The message named the commit that was just made, as if it had undone itself.
+    was = json.loads(crossed("show", "img/digits:dev", "--json").out)["id"]
+    done = crossed("revert", "img/digits:dev", "dev")
+    assert done.err.startswith(f"AH INFO: Reverting commit {was[:8]} in branch dev")
+    shown = crossed("show", "img/digits:dev", "--json").out
+    assert f"This reverts commit {was}." in json.loads(shown)["message"]
+    Path("a.txt").write_text("more")
+    crossed("commit", "img/digits:dev", "-m", "More", "-a", "a.txt")
+    was = json.loads(crossed("show", "img/digits:dev", "--json").out)["id"]
+    done = crossed("restore", "img/digits:dev", "a.txt", "-s", "dev~1")
+    parent = json.loads(crossed("show", f"img/digits:{was}~1", "--json").out)["id"]
+    assert f"from commit {parent[:8]} in" in done.err
+
+
 def test_restore(crossed: Ah) -> None:
     crossed("commit", "img/digits", "-m", "Delete", "-d", "sub/", "-d", "c.txt")
     assert crossed("restore", "img/digits", "sub", "-s", "main~1").code == 0
