@@ -12,6 +12,7 @@ from ahstore.client.catalogue import Catalogue
 from ahstore.client.config import load_settings
 from ahstore.client.core import Core, Notify, silent
 from ahstore.client.ref import Commit
+from ahstore.client.target import full_paths
 from ahstore.client.version import Additions
 from ahstore.errors import ConflictError, InvalidInputError
 from ahstore.hub.hub import Hub
@@ -368,11 +369,12 @@ class Store(Catalogue):
 
         names = [paths] if isinstance(paths, str) else list(paths)
         hub = self.core.hub
+        whole = full_paths(hub, names)
         if not isinstance(file, str | os.PathLike):
-            return export(hub, names, file, "-", since=since, branch=branch, monitor=monitor)
+            return export(hub, whole, file, "-", since=since, branch=branch, monitor=monitor)
         path = os.fspath(file)
         with new_file(path) as stream:
-            done = export(hub, names, stream, path, since=since, branch=branch, monitor=monitor)
+            done = export(hub, whole, stream, path, since=since, branch=branch, monitor=monitor)
         self.core.notify(f"Exported {', '.join(names)} to {path}")
         return done
 

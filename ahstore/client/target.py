@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ahstore.errors import InvalidInputError, NotFoundError
 from ahstore.hub.hub import Hub
 from ahstore.hub.paths import ASSET_TYPES, AssetType, HubPath, Need, parse
@@ -32,6 +34,14 @@ def find_path(
             value=text,
         )
     raise NotFoundError(f"there is neither a model nor a dataset {text!r}", path=text)
+
+
+def full_paths(hub: Hub, texts: Iterable[str]) -> list[str]:
+    """Return paths with their kinds; ``model`` and ``dataset`` stand for all there are.
+
+    Raises as `find_path`.
+    """
+    return [text if text in ASSET_TYPES else find_path(hub, text).format() for text in texts]
 
 
 def _exists(hub: Hub, path: HubPath) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ahstore.client.config import load_settings
 from ahstore.client.store import Store
+from ahstore.client.target import full_paths
 from ahstore.hub.paths import HubPath, parse
 from ahstore.transfer.sync import SyncOptions, create_like
 from ahstore.transfer.sync import clone as clone_hub
@@ -64,7 +65,9 @@ def sync(
             dry_run=dry_run,
             monitor=monitor,
         )
-        result = sync_hubs(here.core.hub, there.core.hub, list(paths), options)
+        source_hub = here.core.hub
+        whole = full_paths(source_hub, paths)
+        result = sync_hubs(source_hub, there.core.hub, whole, options)
     result.raise_refused()
     return result
 

@@ -54,6 +54,17 @@ def test_a_bundle_by_file_and_by_pipe(digits: Ah, home: Path) -> None:
     assert digits("--store", second, "cat", "dataset/img/digits", "a.txt").out == "one\n"
 
 
+def test_the_kind_may_be_left_out_as_everywhere(digits: Ah, home: Path) -> None:
+    other = str(home / "other")
+    assert digits("export", "img/digits:main", "-o", "d.ahb").code == 0
+    assert digits("--store", other, "import", "d.ahb").code == 0
+    assert "up to date" in digits("sync", "@", other, "img/digits").err
+    assert digits("sync", "@", other, "dataset").code == 0
+    missing = digits("export", "img/nope", "-o", "e.ahb")
+    assert (missing.code, Path("e.ahb").exists()) == (1, False)
+    assert "neither a model nor a dataset 'img/nope'" in missing.err
+
+
 def test_a_bad_bundle_changes_nothing(digits: Ah, home: Path) -> None:
     digits("export", "dataset/img/digits", "-o", "d.ahb")
     digits("create", "--store", str(home / "other"), "model/x")
