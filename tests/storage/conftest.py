@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("ahstore.testing.storage_suite")
+pytest.register_assert_rewrite("ahstore.testing.storage_suite", "ahstore.testing.storage_reading")
