@@ -61,6 +61,7 @@ class TestSlurm(EngineSuite):
         return engine, Job("slurm", "suite-none", "1", {"cluster": "none", "controller": "x"})
 
 
+@pytest.mark.long
 class TestRay(EngineSuite):
     refuses_too_much = False
 

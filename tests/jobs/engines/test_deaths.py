@@ -343,6 +343,7 @@ def test_a_daemon_of_slurm_killed_while_the_run_goes_on(
     assert (scene.began(), house.head("b")) == (1, done.commit)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when", ["waits", "runs"])
 def test_a_ray_head_killed(when: str, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = need_ray()

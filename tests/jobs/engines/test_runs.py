@@ -33,7 +33,11 @@ def options(engine: str, house: House, **more: str) -> dict[str, Any]:
     return {"engine": engine, "engine_options": {**given, **more}}
 
 
-@pytest.fixture(params=["slurm", "ray"])
+ONE_OF_EACH = pytest.mark.parametrize("engine", ["slurm", "ray"], indirect=True)
+"""In the short form too: of Ray, which takes its time, no more."""
+
+
+@pytest.fixture(params=["slurm", pytest.param("ray", marks=pytest.mark.long)])
 def engine(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     request.getfixturevalue(name)
@@ -63,6 +67,7 @@ class Ah:
         return done.stdout + done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_training_of_the_tutorial(engine: str, s3_url: str, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
@@ -105,6 +110,7 @@ def make_repository_of(folder: Path) -> None:
     make_repository(folder, files)
 
 
+@ONE_OF_EACH
 def test_secrets_on_the_way_stand_nowhere(
     engine: str, bucket_house: House, s3_environment: S3Server
 ) -> None:
