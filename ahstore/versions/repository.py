@@ -1,24 +1,20 @@
 """A store, opened: storage, cells, packs and index together, with no global state.
 
-``store.json`` is written once when the store is made (docs/format/storage.md). Everything that can
-be rebuilt (index, states of files) lies in a cache folder outside the store, or in memory.
+Everything that can be rebuilt (index, states of files) lies in a cache folder outside the store, or in memory.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from ahstore.chunks.cutter import CuttingParameters
 from ahstore.codec.canonical import Value
-from ahstore.codec.digests import sha256
-from ahstore.errors import AhError, CorruptError, NotFoundError, UnsupportedError
-from ahstore.ids import Address, ChunkId, CommitId, PackId, PageId, RecordId, new_entity_id
+from ahstore.errors import AhError, CorruptError
+from ahstore.ids import Address, ChunkId, CommitId, PackId, PageId, RecordId
 from ahstore.index.cache_dir import cache_key, default_cache_size
 from ahstore.index.cached_storage import CachedStorage
 from ahstore.index.filestates import FileStates
@@ -32,25 +28,17 @@ from ahstore.objects.tree import PageCache, PageSource, Tree
 from ahstore.packs.place import Kind, Place, pack_key
 from ahstore.packs.reader import PackReader
 from ahstore.storage.cells import Cell, Cells, CellVersion
-from ahstore.storage.contract import AlreadyThereError, MissingError, Storage
+from ahstore.storage.contract import MissingError, Storage
 from ahstore.storage.open import open_storage
+from ahstore.versions.hints import Hints
 from ahstore.versions.lease_keeper import LeaseKeeper
-from ahstore.versions.locators import PLACES, decode_places
+from ahstore.versions.locators import PLACES
 from ahstore.versions.pack_ids import PackIds
 from ahstore.versions.past import Past
 from ahstore.versions.readahead import ReadAhead
 from ahstore.versions.recent_blobs import RecentBlobs
 from ahstore.versions.session import WriteSession
-
-STORE_KEY = "store.json"
-SETTINGS = frozenset(("format", "id", "hash", "chunking"))
-CHECK = "check"
-FORMAT = 1
-REMEMBERED_HINTS = 65_536
-TOLD_TOGETHER_BYTES = 128 * 1024
-"""So much is read at once from afar of what a cell tells of: a commit and its newest pages."""
-CELLS_REMEMBERED = 64
-"""Of so many cells read last the locators are taken in when something is looked for."""
+from ahstore.versions.settings import STORE_KEY, make_settings, read_settings
 
 MOST_GONE_PACKS = 1000
 """So many packs may go while one thing is read; a storage that lists what it has not is given up."""
@@ -87,7 +75,6 @@ class Repository:
         self.storage_options = storage_options
         """How the storage was opened, for processes that open it again; may hold credentials."""
         self._recent = RecentPacks()
-        self._untold: deque[Value] = deque(maxlen=CELLS_REMEMBERED)
         self._past = Past(lambda folder, number: self.cells.read_at(folder, number))
         self.cells = Cells(self.storage, on_read=self._learn)
         self.cutting = CuttingParameters.from_value(settings["chunking"])
@@ -95,8 +82,7 @@ class Repository:
         # Their blobs are kept by address, and their indexes in the index.
         self._meta_packs = PackReader(storage)
         self._pages = PageCache()
-        self._hints: dict[tuple[Kind, Address], Place] = {}
-        self._told_together: dict[PackId, dict[Address, Place]] = {}
+        self._hints = Hints()
         self._index: Index | None = None
         self._states: FileStates | None = None
         self.leases = LeaseKeeper(self.cells)
@@ -129,7 +115,7 @@ class Repository:
             url, create=create, storage_options=storage_options, scratch=cache_root
         )
         try:
-            settings = _read_settings(storage) if not create else _make_settings(storage, cutting)
+            settings = read_settings(storage) if not create else make_settings(storage, cutting)
             return Repository(
                 storage,
                 settings,
@@ -226,21 +212,9 @@ class Repository:
     def _learn(self, folder: str, version: CellVersion) -> None:
         """Take in the locators of a cell that was read: its newest blobs are then found at once."""
         if self._recent.learn(folder, version) and PLACES in version.value:
-            self._untold.append(version.value[PLACES])
+            self._hints.learn(version.value[PLACES])
             if not self._trusted:
                 self._past.learn(folder, version)
-
-    def _find_hint(self, kind: Kind, address: Address) -> Place | None:
-        """Return what the cells read told of a blob; a wrong hint only costs a look-up."""
-        while self._untold:
-            if len(self._hints) > REMEMBERED_HINTS:
-                self._hints.clear()
-                self._told_together.clear()
-            with suppress(IndexError):  # another thread was faster
-                for told, place in decode_places(self._untold.popleft()):
-                    self._hints[place.kind, told] = place
-                    self._told_together.setdefault(place.pack, {})[told] = place
-        return self._hints.get((kind, address))
 
     def read_page(self, page: PageId) -> bytes:
         """Return a tree page's bytes, verified."""
@@ -307,7 +281,7 @@ class Repository:
             self._meta.keep(blob_name(place.kind, address), bytes(data))
 
     def _get_places(self, kind: Kind, addresses: Sequence[AnyAddress]) -> dict[AnyAddress, Place]:
-        hints = {a: hint for a in addresses if (hint := self._find_hint(kind, a)) is not None}
+        hints = {a: hint for a in addresses if (hint := self._hints.find(kind, a)) is not None}
         rest = [a for a in addresses if a not in hints] if hints else addresses
         return hints | self.index.get_many(kind, rest) if rest else hints
 
@@ -319,8 +293,7 @@ class Repository:
             raise error
         for pack in gone:
             self.index.forget(pack)
-        for key in [key for key, place in self._hints.items() if place.pack in gone]:
-            self._hints.pop(key, None)
+        self._hints.forget_packs(gone)
 
     def place(self, kind: Kind, address: Address) -> Place:
         """Return where a blob lies now.
@@ -364,7 +337,7 @@ class Repository:
         return data
 
     def _find(self, kind: Kind, address: Address) -> Place:
-        return self._find_hint(kind, address) or self.index.get(kind, address)
+        return self._hints.find(kind, address) or self.index.get(kind, address)
 
     def _read(self, kind: Kind, address: Address) -> bytes:
         if self._meta is not None:
@@ -376,12 +349,12 @@ class Repository:
             if self._meta is not None:
                 self._meta.keep(blob_name(kind, address), told)
             return told
-        hint = self._find_hint(kind, address)
+        hint = self._hints.find(kind, address)
         if hint is not None:
             try:
                 return self._read_hinted(address, hint)
             except (MissingError, CorruptError):
-                self._hints.pop((kind, address), None)
+                self._hints.forget(kind, address)
         tries = 0
         while True:
             place = self.index.get(kind, address)
@@ -399,16 +372,9 @@ class Repository:
 
     def _read_hinted(self, address: Address, hint: Place) -> bytes:
         """Read a blob by its hint; from afar with those told with it, which are asked for next."""
-        told = self._told_together.get(hint.pack, {})
-        if self._trusted or hint.kind is Kind.CHUNK or address not in told:
+        if self._trusted or hint.kind is Kind.CHUNK:
             return self._read_at(address, hint)
-        near: dict[Address, Place] = {address: hint}
-        size = hint.stored
-        for other in sorted(told, key=lambda other: abs(told[other].offset - hint.offset)):
-            size += told[other].stored
-            if size > TOLD_TOGETHER_BYTES:
-                break
-            near[other] = told[other]
+        near = self._hints.told_near(address, hint)
         found = dict(self._meta_packs.read_many(near.items(), trusted=self._trusted))
         for other, data in found.items():
             self._keep(near[other], other, data)
@@ -476,47 +442,3 @@ class Repository:
             still: asked after the cell was read, at each attempt; False: it is left as it is.
         """
         return WriteSession.kill(self.cells, cell, why=why, still=still)
-
-
-def _read_settings(storage: Storage) -> dict[str, Any]:
-    try:
-        settings = json.loads(storage.read(STORE_KEY))
-        found = settings["format"]
-        if not isinstance(settings["id"], str) or not isinstance(found, int):
-            raise TypeError
-    except MissingError:
-        raise NotFoundError(f"there is no store at {storage.url}", url=storage.url) from None
-    except (ValueError, KeyError, TypeError):
-        raise CorruptError(f"{STORE_KEY} of {storage.url} can't be read", url=storage.url) from None
-    if found != FORMAT:
-        raise UnsupportedError(
-            f"the store {storage.url} has format {found}; this version of ahstore knows format {FORMAT}",
-            url=storage.url,
-        )
-    check = settings.pop(CHECK, None)
-    if set(settings) != SETTINGS or check not in (None, _checksum(settings)):
-        raise CorruptError(f"{STORE_KEY} of {storage.url} is damaged", url=storage.url)
-    return dict(settings)
-
-
-def _checksum(settings: dict[str, Any]) -> str:
-    """Return the SHA-256 of the settings, so that damage to them is noticed."""
-    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
-    return sha256(text.encode()).hex()
-
-
-def _make_settings(storage: Storage, cutting: CuttingParameters | None) -> dict[str, Any]:
-    try:
-        return _read_settings(storage)
-    except NotFoundError:
-        pass
-    settings = {
-        "format": FORMAT,
-        "id": str(new_entity_id()),
-        "hash": "sha256",
-        "chunking": (cutting or CuttingParameters()).to_value(),
-    }
-    with suppress(AlreadyThereError):
-        checked = {**settings, CHECK: _checksum(settings)}
-        storage.create(STORE_KEY, json.dumps(checked, indent=2).encode() + b"\n")
-    return _read_settings(storage)

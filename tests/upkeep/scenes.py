@@ -39,7 +39,8 @@ from ahstore.versions.history.undelete import undelete
 from ahstore.versions.pins import pinned_head
 from ahstore.versions.publish import Signature
 from ahstore.versions.refs import Refs, read_ref, ref_cell
-from ahstore.versions.repository import Repository, _make_settings
+from ahstore.versions.repository import Repository
+from ahstore.versions.settings import make_settings
 from ahstore.versions.transactions.transaction import Transaction
 from tests.upkeep.schedules import (
     Actor,
@@ -85,7 +86,7 @@ def remove_folders() -> None:
 def start(*, mixed: bool) -> Start:
     """Return the store, made once; ``mixed``: what ``keep`` needs lies in the pack with x."""
     storage = MemoryStorage()
-    settings = _make_settings(storage, None)
+    settings = make_settings(storage, None)
     repo = Repository(storage, settings, None)
     asset = AssetId(new_entity_id())
     create_asset_root(repo, asset, committer="ann")

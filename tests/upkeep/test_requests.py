@@ -19,7 +19,8 @@ from ahstore.storage.wrapper import Result, WrappedStorage
 from ahstore.upkeep.fsck import check
 from ahstore.upkeep.gc import collect
 from ahstore.upkeep.policy import Policy
-from ahstore.versions.repository import Repository, _make_settings
+from ahstore.versions.repository import Repository
+from ahstore.versions.settings import make_settings
 
 PACKS = 64
 
@@ -73,7 +74,7 @@ def far() -> Far:
 
 
 def open_store(far: Far) -> Repository:
-    return Repository(far, _make_settings(far.inner, None), None)
+    return Repository(far, make_settings(far.inner, None), None)
 
 
 def test_gc_reads_the_indexes_of_packs_many_at_once(far: Far) -> None:

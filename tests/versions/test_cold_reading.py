@@ -22,8 +22,9 @@ from ahstore.storage.recording import RecordingStorage
 from ahstore.versions.adding.commits import create_asset_root
 from ahstore.versions.history.log import log
 from ahstore.versions.refs import Refs
-from ahstore.versions.repository import Repository, _make_settings
+from ahstore.versions.repository import Repository
 from ahstore.versions.restoring.checkout import open_object
+from ahstore.versions.settings import make_settings
 from tests.versions.kit import Asset
 
 PACKS = 10_000
@@ -41,7 +42,7 @@ class FarStorage(RecordingStorage):
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MemoryStorage, Asset]]:
     """A store with an asset of 100 commits to 1,000 files, among 10,000 packs of others."""
     storage = MemoryStorage()
-    repo = Repository(storage, _make_settings(storage, None), None)
+    repo = Repository(storage, make_settings(storage, None), None)
     for n in range(PACKS):
         with PackWriter(storage, "data" if n % 2 else "meta") as writer:
             for blob in (b"a%d" % n, b"b%d" % n, b"c%d" % n):
@@ -61,7 +62,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MemoryStor
 
 def cold(storage: MemoryStorage, cache: Path | None = None) -> tuple[Repository, FarStorage]:
     far = FarStorage(storage)
-    repo = Repository(far, _make_settings(storage, None), str(cache) if cache else None)
+    repo = Repository(far, make_settings(storage, None), str(cache) if cache else None)
     return repo, far
 
 
@@ -126,7 +127,7 @@ def test_the_cache_may_go_at_any_time(
     storage, asset = store
     far = FarStorage(storage)
     repo = Repository(
-        far, _make_settings(storage, None), str(tmp_path / "cache"), cache_size=cache_size
+        far, make_settings(storage, None), str(tmp_path / "cache"), cache_size=cache_size
     )
     head = Refs(repo).get(asset.id, "main").commit
     expected = [row[0] for row in repo.files(head).scan()]
@@ -157,6 +158,6 @@ def test_what_a_far_store_hands_out_is_checked_against_its_address(
     twin._files[key] = data.replace(data[place.offset :][: place.stored], forged), mtime
     repo.index.forget(place.pack)
     lying = place._replace(checksum=checksum64(forged))
-    repo._hints[Kind.CHUNK, chunk] = lying
+    repo._hints._places[Kind.CHUNK, chunk] = lying
     with pytest.raises(CorruptError):
         list(repo.read_chunks([chunk]))

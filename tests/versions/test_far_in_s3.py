@@ -14,14 +14,15 @@ from ahstore.storage.recording import RecordingStorage
 from ahstore.versions.adding.commits import create_asset_root
 from ahstore.versions.history.log import log
 from ahstore.versions.refs import Refs
-from ahstore.versions.repository import Repository, _make_settings
+from ahstore.versions.repository import Repository
 from ahstore.versions.restoring.checkout import download, open_object
+from ahstore.versions.settings import make_settings
 from tests.versions.kit import Asset
 
 
 def open_counted(url: str, cache: Path | None) -> tuple[Repository, RecordingStorage]:
     storage = RecordingStorage(open_storage(url))
-    repo = Repository(storage, _make_settings(storage, None), str(cache) if cache else None)
+    repo = Repository(storage, make_settings(storage, None), str(cache) if cache else None)
     return repo, storage
 
 

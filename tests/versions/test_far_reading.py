@@ -22,8 +22,9 @@ from ahstore.storage.recording import RecordingStorage, Result
 from ahstore.versions.adding.commits import create_asset_root
 from ahstore.versions.readahead import AHEAD_BYTES, ReadAhead
 from ahstore.versions.refs import Refs, ref_cell, ref_value
-from ahstore.versions.repository import Repository, _make_settings
+from ahstore.versions.repository import Repository
 from ahstore.versions.restoring.checkout import download
+from ahstore.versions.settings import make_settings
 from tests.versions.kit import Asset
 
 
@@ -57,7 +58,7 @@ def storage() -> MemoryStorage:
 
 @pytest.fixture
 def asset(storage: MemoryStorage, tmp_path: Path) -> Iterator[Asset]:
-    repo = Repository(storage, _make_settings(storage, None), None)
+    repo = Repository(storage, make_settings(storage, None), None)
     made = Asset(repo, AssetId(new_entity_id()), tmp_path / "work")
     create_asset_root(repo, made.id, committer="ann")
     yield made
@@ -66,7 +67,7 @@ def asset(storage: MemoryStorage, tmp_path: Path) -> Iterator[Asset]:
 
 def open_far(storage: MemoryStorage, seconds: float = 0.0) -> tuple[Repository, FarStorage]:
     far = FarStorage(storage, seconds=seconds)
-    return Repository(far, _make_settings(storage, None), None), far
+    return Repository(far, make_settings(storage, None), None), far
 
 
 def test_a_listing_reads_neighbouring_pages_together(storage: MemoryStorage, asset: Asset) -> None:
@@ -191,7 +192,7 @@ def test_who_may_not_write_lists_all_the_same(storage: MemoryStorage, asset: Ass
     faulty = FaultyStorage(storage)
     faulty.capabilities = replace(storage.capabilities, far=True)
     faulty.fail("replace")
-    repo = Repository(faulty, _make_settings(storage, None), None)
+    repo = Repository(faulty, make_settings(storage, None), None)
     assert len(Refs(repo).list(asset.id)) == 42
 
 

@@ -22,7 +22,8 @@ from ahstore.versions.history.log import log
 from ahstore.versions.history.reset import reset
 from ahstore.versions.past import FIELD, MOST_TOLD, MOST_TOLD_BYTES, encode_past, told_by
 from ahstore.versions.refs import Refs, ref_cell
-from ahstore.versions.repository import Repository, _make_settings
+from ahstore.versions.repository import Repository
+from ahstore.versions.settings import make_settings
 from tests.versions.kit import Asset
 
 COMMITS = 100
@@ -31,7 +32,7 @@ COMMITS = 100
 def open_far(storage: MemoryStorage) -> tuple[Repository, RecordingStorage]:
     far = RecordingStorage(storage)
     far.capabilities = replace(storage.capabilities, far=True)
-    return Repository(far, _make_settings(storage, None), None), far
+    return Repository(far, make_settings(storage, None), None), far
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from ahstore.versions.adding.commits import create_asset_root
 from ahstore.versions.history.log import log
 from ahstore.versions.publish import Signature
 from ahstore.versions.refs import Refs
-from ahstore.versions.repository import Repository, _make_settings
+from ahstore.versions.repository import Repository
+from ahstore.versions.settings import make_settings
 from ahstore.versions.transactions.transaction import Transaction
 
 PROGRAM = Path(__file__).with_name("commit_many.py")
@@ -88,7 +89,7 @@ def test_no_commit_is_lost_in_a_bucket(
 def test_no_commit_is_lost_in_memory(threads: int, commits: int) -> None:
     """Threads with a store each, as processes have, over one storage without courtesy locks."""
     memory = Unlocked(MemoryStorage())
-    plain = Repository(memory, _make_settings(memory, None), None)
+    plain = Repository(memory, make_settings(memory, None), None)
     asset = AssetId(new_entity_id())
     create_asset_root(plain, asset, committer="ann")
     settings = {"id": plain.creation_id, "chunking": plain.cutting.to_value()}
