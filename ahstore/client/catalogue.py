@@ -300,7 +300,7 @@ class Catalogue:
             return self.version(what).why()
         if isinstance(found, Run):
             return found.why()
-        return "\n\n".join(self.core.jobs.why_evaluation(found))
+        return "\n\n".join(self.core.jobs.provenance.why_evaluation(found))
 
     # Paths of one kind, for those who know what they need.
 

@@ -107,7 +107,7 @@ class Run:
 
     def why(self) -> str:
         """Return in plain words what the run was given, and what is known of what it made of it."""
-        return "\n\n".join(self._core.jobs.why_run(self.record))
+        return "\n\n".join(self._core.jobs.provenance.why_run(self.record))
 
     def verdict(self) -> dict[str, Any] | None:
         """Return what a rerun has shown, None for other runs and those that have not succeeded.
@@ -129,7 +129,7 @@ class Run:
 
         Empty if it is exactly the recorded commit.
         """
-        return self._core.jobs.read_patch(self.record.spec.code)
+        return self._core.jobs.provenance.read_patch(self.record.spec.code)
 
     def download_code(
         self, save_dir: str | os.PathLike[str], *, git_repo: str | None = None
@@ -145,7 +145,7 @@ class Run:
             NotFoundError: the repository or its commit is not there.
         """
         code, folder = self.record.spec.code, os.fspath(save_dir)
-        self._core.jobs.download_code(code, folder, git_repo=git_repo)
+        self._core.jobs.provenance.download_code(code, folder, git_repo=git_repo)
         self._core.notify(f"Wrote the code of run {self.name} to {folder}")
 
     def stop(self) -> Run:

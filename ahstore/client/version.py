@@ -101,7 +101,7 @@ class Version:
         A graph of ``nodes`` (versions, code, evaluations) by key and ``edges`` between them;
         ``to_dict()`` gives it as JSON has it.
         """
-        return self._core.jobs.lineage(self.asset.record, self.head, up=up, down=down)
+        return self._core.jobs.provenance.lineage(self.asset.record, self.head, up=up, down=down)
 
     def rerun(
         self,
@@ -140,7 +140,7 @@ class Version:
             InvalidInputError: this version was not made by a training.
         """
         jobs = self._core.jobs
-        return jobs.read_patch(jobs.code_of(self.asset.record, self.head))
+        return jobs.provenance.read_patch(jobs.provenance.code_of(self.asset.record, self.head))
 
     def download_code(
         self, save_dir: str | os.PathLike[str], *, git_repo: str | None = None
@@ -152,13 +152,13 @@ class Version:
             NotFoundError: the repository or its commit is not there.
         """
         jobs, folder = self._core.jobs, os.fspath(save_dir)
-        code = jobs.code_of(self.asset.record, self.head)
-        jobs.download_code(code, folder, git_repo=git_repo)
+        code = jobs.provenance.code_of(self.asset.record, self.head)
+        jobs.provenance.download_code(code, folder, git_repo=git_repo)
         self._core.notify(f"Wrote the code of {self.path} to {folder}")
 
     def why(self) -> str:
         """Return in plain words who made this version, with what code, of what, measured how."""
-        return "\n\n".join(self._core.jobs.why(self.asset.record, self.head))
+        return "\n\n".join(self._core.jobs.provenance.why(self.asset.record, self.head))
 
     def list_commit(
         self, limit: int | None = None, **only: Unpack[LogOptions]

@@ -96,9 +96,9 @@ def test_a_training_with_changes(changed: House) -> None:
     assert metadata["code"]["commit"] == git(changed.code, "rev-parse", "HEAD")
     assert metadata["code"]["changes"] == changes.to_value()
     assert CodeVersion.from_value(metadata["code"]) == record.spec.code
-    told = " ".join(changed.jobs.why(changed.model, record.commit))
+    told = " ".join(changed.jobs.provenance.why(changed.model, record.commit))
     assert "uncommitted changes of 4 files" in told
-    lineage = changed.jobs.lineage(changed.model, record.commit)
+    lineage = changed.jobs.provenance.lineage(changed.model, record.commit)
     assert any("changes" in node.facts for node in lineage.nodes.values() if node.kind == "code")
 
 
@@ -133,7 +133,7 @@ def test_an_evaluation_with_changes(changed: House) -> None:
     record = done(changed, run)
     assert record.evaluation is not None
     assert json.loads(changed.hub.get_evaluation(record.evaluation).results["metric"]) == {"n": 5}
-    assert b"helper.N" in changed.jobs.read_patch(record.spec.code)
+    assert b"helper.N" in changed.jobs.provenance.read_patch(record.spec.code)
 
 
 def test_secrets_beside_the_code_are_found_nowhere(changed: House) -> None:
@@ -163,18 +163,18 @@ def test_the_code_can_be_had_again(changed: House) -> None:
     record = done(changed, changed.train(with_changes=True))
     assert record.commit is not None
     jobs, out = changed.jobs, changed.root / "out"
-    jobs.download_code(record.spec.code, str(out))
+    jobs.provenance.download_code(record.spec.code, str(out))
     assert (out / "helper.py").read_bytes() == (changed.code / "helper.py").read_bytes()
     assert not (out / "gone.py").exists()
     with pytest.raises(InvalidInputError, match="is there already"):
-        jobs.download_code(record.spec.code, str(out))
-    assert jobs.code_of(changed.model, record.commit).changes is not None
+        jobs.provenance.download_code(record.spec.code, str(out))
+    assert jobs.provenance.code_of(changed.model, record.commit).changes is not None
     with pytest.raises(InvalidInputError, match="not made by a training"):
-        jobs.code_of(changed.model, changed.head("main") or record.commit)
+        jobs.provenance.code_of(changed.model, changed.head("main") or record.commit)
     # git alone does as well: what the store keeps outlives ahstore.
     clone = changed.root / "clone"
     git(changed.root, "clone", "-q", str(changed.code), str(clone))
-    (changed.root / "p").write_bytes(jobs.read_patch(record.spec.code))
+    (changed.root / "p").write_bytes(jobs.provenance.read_patch(record.spec.code))
     git(clone, "apply", str(changed.root / "p"))
     assert (clone / "train.py").read_text() == CHANGED
 
@@ -185,13 +185,15 @@ def test_gc_keeps_what_a_run_has_of_changes(changed: House) -> None:
     failed = changed.wait(changed.train(with_changes=True))
     assert failed.status == "Failed"
     collect(changed.repo, NOW)
-    assert b"SystemExit(3)" in changed.jobs.read_patch(failed.spec.code)
+    assert b"SystemExit(3)" in changed.jobs.provenance.read_patch(failed.spec.code)
     assert check(changed.repo).clean
     changed.jobs.delete(failed)
     collect(changed.repo, NOW)
     fresh = Repository.open(changed.repo.url, cache_root=None)
     with pytest.raises(NotFoundError):
-        Jobs(Hub(fresh, "u"), runs_root="/x", store_url=fresh.url).read_patch(failed.spec.code)
+        Jobs(Hub(fresh, "u"), runs_root="/x", store_url=fresh.url).provenance.read_patch(
+            failed.spec.code
+        )
     assert check(fresh).clean
     fresh.close()
 
@@ -201,8 +203,8 @@ def test_a_version_keeps_its_changes_without_its_run(changed: House) -> None:
     assert record.commit is not None
     changed.jobs.delete(record)
     collect(changed.repo, NOW)
-    code = changed.jobs.code_of(changed.model, record.commit)
-    assert b"helper" in changed.jobs.read_patch(code)
+    code = changed.jobs.provenance.code_of(changed.model, record.commit)
+    assert b"helper" in changed.jobs.provenance.read_patch(code)
     assert check(changed.repo).clean
 
 

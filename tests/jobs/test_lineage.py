@@ -74,7 +74,9 @@ def test_the_lineage_of_a_model(family: Family) -> None:
     assert links(family.read(family.second.commit, up=False)) == below
     whole = links(family.read(family.second.commit))
     assert whole == above | below | {(data, "evaluation", evaluation)}
-    from_data = family.house.jobs.lineage(house.dataset, family.first.spec.dataset.commit, up=False)
+    from_data = family.house.jobs.provenance.lineage(
+        house.dataset, family.first.spec.dataset.commit, up=False
+    )
     assert links(from_data) == {
         (data, "dataset", first), (data, "dataset", second), (first, "checkpoint", second),
         (second, "evaluation", evaluation), (data, "evaluation", evaluation),
@@ -89,7 +91,7 @@ def test_it_is_told_when_the_runs_are_deleted(family: Family) -> None:
     assert len(lineage.nodes) == 4
     [code] = [node for node in lineage.nodes.values() if node.kind == "code"]
     assert code.id == family.first.spec.code.commit
-    why = " ".join(family.house.jobs.why(family.house.model, family.second.commit))
+    why = " ".join(family.house.jobs.provenance.why(family.house.model, family.second.commit))
     assert family.first.name in why
 
 
@@ -148,7 +150,7 @@ def test_formats(family: Family) -> None:
 
 def test_why(family: Family) -> None:
     assert family.second.commit is not None
-    told = family.house.jobs.why(family.house.model, family.second.commit)
+    told = family.house.jobs.provenance.why(family.house.model, family.second.commit)
     assert family.second.name in told[0]
     assert f"of {family.code} at commit {family.second.spec.code.commit[:12]}" in told[0]
     assert "on the dataset user/dataset/image-classification/mnist:main" in told[0]

@@ -33,16 +33,16 @@ def test_a_number_leads_to_code_data_and_checkpoint(house: House) -> None:
     trained = done(house, house.train(TRAIN, params={"rate": 0.5}))
     evaluated = done(house, house.evaluate(EVALUATE, "b"))
     measured = only_evaluation(house)
-    by_number = house.jobs.why_evaluation(measured)
+    by_number = house.jobs.provenance.why_evaluation(measured)
     assert by_number[0].startswith(f"Evaluation {measured.id} of user/model/")
     assert "accuracy 0.75" in by_number[0]
-    for told in (by_number[1], house.jobs.why_run(evaluated)[0]):
+    for told in (by_number[1], house.jobs.provenance.why_run(evaluated)[0]):
         assert told.startswith(f"Run {evaluated.name} (evaluate) was started on ")
         assert f"at commit {evaluated.spec.code.commit[:12]}" in told
         assert f"mnist:main @ {evaluated.spec.dataset.commit.hex()[:8]}" in told
         assert "evaluating user/model/image-classification/mnist-cnn-keras:b @" in told
         assert "It is Succeeded: the code exited with status 0." in told
-    for paragraphs in (by_number[2:], house.jobs.why_run(evaluated)[2:]):
+    for paragraphs in (by_number[2:], house.jobs.provenance.why_run(evaluated)[2:]):
         assert f"by the training {trained.name}." in paragraphs[0]
         assert f"at commit {trained.spec.code.commit[:12]}" in paragraphs[0]
         assert "with rate=0.5." in paragraphs[0]
@@ -52,7 +52,7 @@ def test_a_number_leads_to_code_data_and_checkpoint(house: House) -> None:
 def test_a_training_leads_to_what_it_made_and_continued(house: House) -> None:
     first = done(house, house.train(TRAIN))
     second = done(house, house.train(branch="c", checkpoint=(house.model, "b")))
-    told = house.jobs.why_run(second)
+    told = house.jobs.provenance.why_run(second)
     assert second.commit is not None
     assert f"It made commit {second.commit.hex()[:8]} on branch c." in told[0]
     assert f"by the training {second.name}." in told[1]
@@ -62,7 +62,7 @@ def test_a_training_leads_to_what_it_made_and_continued(house: House) -> None:
 
 def test_a_run_that_failed_says_what_it_was_given(house: House) -> None:
     run = house.wait(house.train("raise SystemExit('no luck')"))
-    [told] = house.jobs.why_run(run)
+    [told] = house.jobs.provenance.why_run(run)
     assert f"at commit {run.spec.code.commit[:12]}" in told
     assert "It is Failed: the code exited with status 1." in told
     assert "train.py exited with status 1" in told
@@ -73,21 +73,21 @@ def test_what_was_deleted_is_said_to_be(house: House) -> None:
     evaluated = done(house, house.evaluate(EVALUATE, "b"))
     measured = only_evaluation(house)
     house.jobs.delete(evaluated)
-    told = house.jobs.why_evaluation(measured)
+    told = house.jobs.provenance.why_evaluation(measured)
     assert told[1] == (
         f"Run {evaluated.id}, which measured it, was deleted; what it was given is not known."
     )
     again = done(house, house.evaluate(EVALUATE, "b"))
     assert again.evaluation is not None
     house.hub.delete_evaluation(again.evaluation)
-    assert house.jobs.why_run(again)[1].endswith("which it recorded, was deleted.")
+    assert house.jobs.provenance.why_run(again)[1].endswith("which it recorded, was deleted.")
 
 
 def test_what_no_run_measured(house: House) -> None:
     record = house.hub.create_evaluation(
         house.model, "main", house.dataset, "main", {"metric": {"loss": 1.5}}
     )
-    told = house.jobs.why_evaluation(record)
+    told = house.jobs.provenance.why_evaluation(record)
     assert told[1] == "No run measured it: these results were recorded as they were given."
     assert "loss 1.5" in told[0]
 
@@ -95,7 +95,7 @@ def test_what_no_run_measured(house: House) -> None:
 def test_a_result_that_was_reused_leads_to_the_run_that_did_the_work(house: House) -> None:
     trained = done(house, house.train(TRAIN))
     reused = done(house, house.train(branch="c", reuse=True))
-    told = house.jobs.why_run(reused)
+    told = house.jobs.provenance.why_run(reused)
     assert f"It took the result of run {trained.name}, which had done the same:" in told[0]
     assert f"by the training {trained.name}." in told[1]
 
@@ -103,7 +103,7 @@ def test_a_result_that_was_reused_leads_to_the_run_that_did_the_work(house: Hous
 def test_a_rerun_leads_to_the_version_it_verified(house: House) -> None:
     trained = done(house, house.train(TRAIN))
     rerun = done(house, house.jobs.rerun(house.model, "b"))
-    told = house.jobs.why_run(rerun)
+    told = house.jobs.provenance.why_run(rerun)
     assert told[0].startswith(f"Run {rerun.name} (rerun)")
     assert "same bytes" in told[1]
     assert f"by the training {trained.name}." in told[2]
