@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
-from ahstore.client.asset import Dataset
+from ahstore.client.dataset import Dataset
 from ahstore.client.ref import Branch
 from ahstore.client.store import Store
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ahstore import api
-from ahstore.client.asset import Dataset
+from ahstore.client.dataset import Dataset
 from ahstore.client.ref import Commit
 from ahstore.client.store import Store
 from ahstore.ids import CommitId, PageId

@@ -280,8 +280,8 @@ def test_a_file_that_changes_after_the_walk_is_taken_as_it_was_read(at_rest, ass
     fill(asset)
     real = commits.walk
 
-    def walk_and_change(additions):
-        found = real(additions)
+    def walk_and_change(additions, **options):
+        found = real(additions, **options)
         asset.write(**{"d1__f003.txt": "changed after the walk"})
         return found
 
