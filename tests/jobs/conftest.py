@@ -13,7 +13,7 @@ from ahstore.hub.hub import Hub
 from ahstore.hub.records import AssetRecord
 from ahstore.ids import CommitId
 from ahstore.jobs.jobs import Jobs
-from ahstore.jobs.records import RunRecord
+from ahstore.jobs.records import RunRecord, RunRecords
 from ahstore.versions.adding.commits import commit_files
 from ahstore.versions.refs import Refs
 from ahstore.versions.repository import Repository
@@ -64,6 +64,13 @@ class House:
             "git_revision": "master",
         }
         return self.jobs.evaluate(self.model, ref, **{**arguments, **options})
+
+    def until_cleared(self) -> None:
+        """Wait until all supervisors have cleared up and ended, after which nothing changes."""
+        deadline = time.monotonic() + 60
+        while any(record.supervisor.is_alive() for record in RunRecords(self.repo).all()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
     def wait(self, run: RunRecord) -> RunRecord:
         record = self.jobs.wait(run, WAIT_SECONDS)

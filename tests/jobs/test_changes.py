@@ -138,6 +138,7 @@ def test_an_evaluation_with_changes(changed: House) -> None:
 
 def test_secrets_beside_the_code_are_found_nowhere(changed: House) -> None:
     done(changed, changed.train(with_changes=True))
+    changed.until_cleared()
     found = [
         path
         for folder in ("store", "runs", "cache")

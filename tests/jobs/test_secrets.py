@@ -94,6 +94,7 @@ exec {shutil.which("git")} "$@"
 
 
 def canaries(house: House) -> list[Path]:
+    house.until_cleared()
     return [
         path
         for folder in ("store", "runs", "cache")
