@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Literal
 
+from ahstore.client.additions import Additions
 from ahstore.client.branch import Branch
 from ahstore.client.catalogue import Resource
 from ahstore.client.config import Login, forget_login, load_settings, write_login
@@ -25,7 +26,7 @@ from ahstore.client.run import Run
 from ahstore.client.store import Store
 from ahstore.client.transaction import Transaction
 from ahstore.client.transfer import clone, sync
-from ahstore.client.version import Additions, Version
+from ahstore.client.version import Version
 from ahstore.errors import (
     AhError,
     AlreadyExistsError,

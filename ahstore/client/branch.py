@@ -7,10 +7,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ahstore.client import describe, history
+from ahstore.client.additions import Additions, as_additions
 from ahstore.client.core import check_sequence
 from ahstore.client.left_out import LeftOut
 from ahstore.client.transaction import Transaction
-from ahstore.client.version import Additions, Version, as_additions
+from ahstore.client.version import Version
 from ahstore.errors import InvalidInputError
 from ahstore.hub.paths import DEFAULT_REF
 from ahstore.ids import CommitId

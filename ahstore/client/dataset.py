@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ahstore.client.additions import Additions
 from ahstore.client.asset import Asset
 from ahstore.client.core import Core
 from ahstore.client.ref import Commit
 from ahstore.client.target import find_asset_record
-from ahstore.client.version import Additions, Version
+from ahstore.client.version import Version
 from ahstore.errors import InvalidInputError
 from ahstore.hub.paths import DEFAULT_REF
 from ahstore.hub.records import AssetRecord

@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
 from ahstore.client import describe
+from ahstore.client.additions import Additions
 from ahstore.client.catalogue import Catalogue
 from ahstore.client.config import load_settings
 from ahstore.client.core import Core, Notify, silent
 from ahstore.client.ref import Commit
 from ahstore.client.target import full_paths
-from ahstore.client.version import Additions
 from ahstore.errors import ConflictError, InvalidInputError
 from ahstore.hub.hub import Hub
 from ahstore.hub.paths import DEFAULT_REF, parse

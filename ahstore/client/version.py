@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ahstore.client import describe, history
+from ahstore.client.additions import Additions, as_additions
 from ahstore.client.core import check_sequence
 from ahstore.client.history import LogOptions
 from ahstore.client.left_out import LeftOut
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from ahstore.jobs.options import RunOptions
     from ahstore.jobs.provenance.lineage import Lineage
     from ahstore.versions.restoring.checkout import DownloadResult
-
-Additions = Sequence[str | os.PathLike[str]] | Mapping[str | os.PathLike[str], str]
 
 
 class Version:
@@ -406,21 +405,3 @@ class Version:
 
     def __hash__(self) -> int:
         return hash((self.kind, self.name, self.asset.id))
-
-
-def as_additions(add: Additions | None) -> list[str]:
-    """Return what is to be added as ``LOCAL[:PATH]``.
-
-    Raises:
-        InvalidInputError: it is neither a list nor a mapping of paths.
-    """
-    if isinstance(add, Mapping):
-        pairs = [(_plain(local), path) for local, path in add.items()]
-        return [f"{local}:{path}" for local, path in pairs]
-    if add is None or isinstance(add, str | bytes) or not hasattr(add, "__iter__"):
-        return check_sequence(add, "add")
-    return check_sequence([_plain(item) for item in add], "add")
-
-
-def _plain(path: str | os.PathLike[str]) -> str:
-    return os.fspath(path) if isinstance(path, os.PathLike) else path

@@ -98,17 +98,19 @@ class Jobs:
             UnsupportedError: the store can't be opened by another process, or there is no git.
             StorageError: the disk fails, or the supervisor can't be started.
         """
-        submission = submit_train(
-            self._hub,
+        [run] = self.sweep(
             model,
-            branch,
-            dataset=(dataset, dataset_ref),
+            [(branch, options.get("params") or {})],
+            dataset=dataset,
+            dataset_ref=dataset_ref,
             checkpoint=checkpoint,
             volume=volume,
-            git=GitArguments(git_repo, git_revision, git_subpath),
-            options=options,
+            git_repo=git_repo,
+            git_revision=git_revision,
+            git_subpath=git_subpath,
+            **options,
         )
-        return self._start(submission, options)
+        return run
 
     def sweep(
         self,

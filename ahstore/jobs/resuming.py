@@ -49,15 +49,8 @@ def submit_resume(
         NotFoundError: its model, dataset, checkpoint or code is not there any more.
     """
     check_can_run(hub)
+    _check_can_go_on(record)
     spec = record.spec
-    if spec.type != "train":
-        raise InvalidInputError(f"run {record.name} is no training: there is nothing to go on with")
-    if not record.is_over:
-        raise ConflictError(f"run {record.name} is {record.status.lower()}: it goes on by itself")
-    if record.state == "Succeeded":
-        raise InvalidInputError(
-            f"run {record.name} succeeded: to train on, give what it made as the checkpoint"
-        )
     model = hub.get_asset_by_id(spec.model)
     given = _go_on_from(record, model.path)
     for pin in (spec.dataset, given):
@@ -83,6 +76,17 @@ def submit_resume(
         source,
         hidden=asked.hidden,
     )
+
+
+def _check_can_go_on(record: RunRecord) -> None:
+    if record.spec.type != "train":
+        raise InvalidInputError(f"run {record.name} is no training: there is nothing to go on with")
+    if not record.is_over:
+        raise ConflictError(f"run {record.name} is {record.status.lower()}: it goes on by itself")
+    if record.state == "Succeeded":
+        raise InvalidInputError(
+            f"run {record.name} succeeded: to train on, give what it made as the checkpoint"
+        )
 
 
 def _go_on_from(record: RunRecord, model_path: str) -> PinnedVersion | None:
