@@ -61,6 +61,7 @@ class Scene:
         self.flag = house.root / "goes-on"
         self._monkeypatch = monkeypatch
         self._passed: list[str] = []
+        self._hurried = False
 
     def odd(self, phase: str, how: str) -> Path:
         """Have workers die or pause at a phase; the file's removal lets them go on."""
@@ -96,10 +97,16 @@ class Scene:
         return shown.partition("JobState=")[2].split()[0]
 
     def has_ended_again(self, run: RunRecord) -> bool:
-        """Tell whether a requeued job has; Slurm would have it wait for two minutes."""
+        """Tell whether a requeued job has; Slurm would have it wait for two minutes.
+
+        What starts in the second in which it was stopped slurmd takes for what it has just killed,
+        and fails it ("credential revoked"): so a little later.
+        """
         state = self.state_of_job(run)
-        if state == "PENDING":
-            command("scontrol", "update", f"JobId={self.job_id(run)}", "StartTime=now")
+        if state == "PENDING" and not self._hurried:
+            command("scontrol", "update", f"JobId={self.job_id(run)}", "StartTime=now+3")
+            self._hurried = True
+        assert state != "FAILED", "Slurm has not started it again"
         return state == "COMPLETED"
 
 
