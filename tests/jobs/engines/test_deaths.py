@@ -106,7 +106,7 @@ class Scene:
         if state == "PENDING" and not self._hurried:
             command("scontrol", "update", f"JobId={self.job_id(run)}", "StartTime=now+3")
             self._hurried = True
-        assert state != "FAILED", "Slurm has not started it again"
+        assert state != "FAILED", "it failed when it was started again"
         return state == "COMPLETED"
 
 
